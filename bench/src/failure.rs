@@ -1,0 +1,197 @@
+//! Why a run could not be made, with the remedy and the exit code of each reason.
+//!
+//! Returned by everything that can fail before there is a result; `main` prints it as one line. A
+//! run that was made but broke its limits is no failure: it is a result.
+
+use std::fmt;
+
+/// Exit code of a run that kept every limit.
+pub const EXIT_PASSED: u8 = 0;
+/// Exit code of a run that broke a threshold or whose messages do not add up.
+pub const EXIT_LIMITS_BROKEN: u8 = 1;
+/// Exit code of a run that was interrupted; its result covers what was measured until then.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// A reason not to have a result. Its text is one line and ends with the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The measurement was begun and could not be finished.
+    #[error("{0}")]
+    Incomplete(String),
+    /// A flag, a file or the environment says something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// No answer, or an answer that is no HTTP.
+    #[error("cannot reach {url}: {reason}; start the server, or name its address with --url")]
+    Unreachable {
+        /// The address without path and query.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// 401, 403 or 429.
+    #[error("{url} refused {what} with {status}{answer}; {remedy}")]
+    Refused {
+        /// The address without path and query.
+        url: String,
+        /// What was asked of it.
+        what: String,
+        /// The status.
+        status: u16,
+        /// The server's own words.
+        answer: Answer,
+        /// What to change.
+        remedy: &'static str,
+    },
+    /// 404, 405, 426 or 501 where the contract has an endpoint.
+    #[error("{url} has no {endpoint} (it answered {status}); name a Dormouse server with --url")]
+    MissingEndpoint {
+        /// The address without path and query.
+        url: String,
+        /// Method and path.
+        endpoint: String,
+        /// The status.
+        status: u16,
+    },
+    /// The limit of open files is too low.
+    #[error(
+        "{who} needs {needed} file descriptors and may open {limit}; start it after \
+         `ulimit -n {needed}`, or use fewer connections"
+    )]
+    FileDescriptors {
+        /// The process.
+        who: String,
+        /// How many the run opens.
+        needed: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// `--out` cannot be written.
+    #[error("cannot write the result to {path}: {reason}; name a writable place with --out")]
+    ResultFile {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl Failure {
+    /// The exit code: 1 unfinished, 2 usage, 3 unreachable, 4 refused, 5 endpoint missing, 6 file
+    /// descriptors, 7 result file.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Incomplete(_) => EXIT_LIMITS_BROKEN,
+            Self::Usage(_) => 2,
+            Self::Unreachable { .. } => 3,
+            Self::Refused { .. } => 4,
+            Self::MissingEndpoint { .. } => 5,
+            Self::FileDescriptors { .. } => 6,
+            Self::ResultFile { .. } => 7,
+        }
+    }
+
+    /// The failure that a status other than the expected one means, whoever received it.
+    pub fn of_status(url: &str, what: &str, status: u16, body: &str) -> Self {
+        let (url, what, answer) = (url.to_owned(), what.to_owned(), Answer::new(body));
+        match status {
+            401 | 403 => Self::Refused {
+                url,
+                what,
+                status,
+                answer,
+                remedy: "give a valid token with --token or AUTH_TOKEN",
+            },
+            429 => Self::Refused {
+                url,
+                what,
+                status,
+                answer,
+                remedy: "use fewer connections, or an account whose tier allows more",
+            },
+            404 | 405 | 426 | 501 => Self::MissingEndpoint {
+                url,
+                endpoint: what,
+                status,
+            },
+            _ => Self::Unreachable {
+                url,
+                reason: format!("{what} was answered {status}{answer}"),
+            },
+        }
+    }
+}
+
+/// What a server said of itself, cut to one short line; shown in parentheses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer(String);
+
+impl Answer {
+    const LONGEST: usize = 160;
+
+    /// The first words of a body, without line ends and control characters.
+    pub fn new(body: &str) -> Self {
+        let printable = body.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let words: String = printable.take(Self::LONGEST).collect();
+        Self(words.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// The words without parentheses.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_means_its_exit_code() {
+        let cases = [
+            (401, 4),
+            (403, 4),
+            (429, 4),
+            (404, 5),
+            (405, 5),
+            (426, 5),
+            (501, 5),
+            (500, 3),
+        ];
+        for (status, code) in cases {
+            let failure = Failure::of_status("http://h:1", "GET /x", status, "");
+            assert_eq!(failure.exit_code(), code, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_line_with_the_servers_words_and_the_remedy() {
+        let body = format!("bad\n\u{1b}[31mtoken {}", "x".repeat(500));
+        let text = Failure::of_status("http://h:1", "GET /x", 401, &body).to_string();
+        assert!(
+            text.starts_with("http://h:1 refused GET /x with 401 (bad [31mtoken xxx"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("; give a valid token with --token or AUTH_TOKEN"),
+            "{text}"
+        );
+        assert!(
+            !text.contains(['\n', '\u{1b}']) && text.len() < 300,
+            "{text}"
+        );
+        let silent = Failure::of_status("http://h:1", "GET /x", 403, "").to_string();
+        assert!(silent.contains("with 403; give"), "{silent}");
+    }
+}

@@ -1,0 +1,250 @@
+//! What a footprint run found: as data for the result file and as text.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::comparison::{Comparison, Figures};
+use super::memory::MemoryFigures;
+use super::plan::Plan;
+use crate::criteria::Judgements;
+use crate::stats::{Snapshot, Summary};
+use crate::table::{Table, format_micros, format_number};
+use crate::threshold::Threshold;
+
+/// The goals, one threshold on each line.
+const GOALS: &str = include_str!("../../modes/footprint-goals.txt");
+
+/// A finished run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Findings {
+    /// The server's base address.
+    pub url: String,
+    /// The server's process.
+    pub pid: u32,
+    /// When, RFC 3339.
+    pub started_at: String,
+    /// Rounds of each comparison.
+    pub rounds: usize,
+    /// Idle memory, if it was measured.
+    pub memory: Option<MemoryFigures>,
+    /// Server and floor, work by work.
+    pub comparisons: Vec<Comparison>,
+    /// The figures that goals are made of.
+    pub metrics: Snapshot,
+    /// The goals for what was measured.
+    pub goals: Judgements,
+}
+
+impl Findings {
+    pub(super) fn begin(plan: &Plan, started_at: SystemTime) -> Self {
+        Self {
+            url: plan.target.shown().to_owned(),
+            pid: plan.pid,
+            started_at: humantime::format_rfc3339_millis(started_at).to_string(),
+            rounds: plan.rounds,
+            memory: None,
+            comparisons: Vec::new(),
+            metrics: Snapshot::default(),
+            goals: Judgements {
+                thresholds: Vec::new(),
+                criteria: Vec::new(),
+            },
+        }
+    }
+
+    /// Judges what was measured. Goals for what was not are left out.
+    pub(super) fn judge(&mut self) {
+        let mut metrics = Snapshot::default();
+        if let Some(memory) = &self.memory {
+            let awake = Some(memory.awake_bytes_per_connection);
+            metrics.push("memory_awake_bytes", Summary::Value { value: awake });
+            // Seen but not reached in time is a goal missed; not to be seen is none.
+            if memory.shards_asleep.is_some() {
+                let asleep = memory.asleep_bytes_per_connection;
+                metrics.push("memory_asleep_bytes", Summary::Value { value: asleep });
+            }
+            let slab = Some(memory.kernel_slab_bytes_per_socket);
+            metrics.push("memory_kernel_slab_bytes", Summary::Value { value: slab });
+        }
+        for comparison in &self.comparisons {
+            comparison.add_to(&mut metrics);
+        }
+        let goals: Vec<Threshold> = goals()
+            .filter(|goal| goal.check_metric(&metrics).is_ok())
+            .collect();
+        self.goals = Judgements::of(&metrics, &goals, &[]);
+        self.metrics = metrics;
+    }
+
+    /// The tables.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        if let Some(memory) = &self.memory {
+            text.push_str(&memory_table(memory));
+            text.push('\n');
+        }
+        if !self.comparisons.is_empty() {
+            text.push_str(&comparison_table(&self.comparisons));
+            text.push('\n');
+        }
+        if !self.goals.thresholds.is_empty() {
+            text.push_str(&format!("goals\n{}", self.goals.thresholds_table()));
+        }
+        text
+    }
+}
+
+/// The goals in their notation. A line that cannot be read is a fault that the tests find.
+fn goals() -> impl Iterator<Item = Threshold> {
+    goal_lines().filter_map(|line| Threshold::parse(line).ok())
+}
+
+fn goal_lines() -> impl Iterator<Item = &'static str> {
+    GOALS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The memory as `key=value`.
+pub(super) fn memory_line(memory: &MemoryFigures) -> String {
+    let mut line = format!(
+        "memory connections={} accounts={} before_bytes={} awake_bytes={} \
+         awake_bytes_per_connection={:.0} kernel_slab_bytes_per_socket={:.0} \
+         kernel_buffer_bytes_per_socket={:.0}",
+        memory.connections,
+        memory.accounts,
+        memory.before.resident,
+        memory.awake.resident,
+        memory.awake_bytes_per_connection,
+        memory.kernel_slab_bytes_per_socket,
+        memory.kernel_buffer_bytes_per_socket,
+    );
+    if let Some(shards) = memory.shards_awake {
+        line.push_str(&format!(
+            " shards={} asleep_at_awake={}",
+            shards.total, shards.asleep
+        ));
+    }
+    match (
+        memory.asleep,
+        memory.asleep_bytes_per_connection,
+        memory.seconds_until_asleep,
+    ) {
+        (Some(asleep), Some(each), Some(seconds)) => line.push_str(&format!(
+            " asleep_bytes={} asleep_bytes_per_connection={each:.0} \
+             seconds_until_asleep={seconds:.1}",
+            asleep.resident
+        )),
+        _ => match memory.shards_asleep {
+            Some(shards) => line.push_str(&format!(
+                " asleep=not_measured (only {} of {} shards fell asleep in time)",
+                shards.asleep, shards.total
+            )),
+            None => line.push_str(" asleep=not_measured (give --admin-token)"),
+        },
+    }
+    line
+}
+
+fn memory_table(memory: &MemoryFigures) -> String {
+    let mebibytes = |bytes: u64| format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20));
+    let mut table = Table::new(["memory", "resident", "anonymous", "bytes per connection"]);
+    let mut row = |name: &str, memory: Option<super::memory::Memory>, each: Option<f64>| {
+        let shown = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), mebibytes);
+        table.row([
+            name.to_owned(),
+            shown(memory.map(|memory| memory.resident)),
+            shown(memory.and_then(|memory| memory.anonymous)),
+            each.map_or_else(|| "-".to_owned(), |each| format!("{each:.0}")),
+        ]);
+    };
+    row("before", Some(memory.before), None);
+    row(
+        "awake",
+        Some(memory.awake),
+        Some(memory.awake_bytes_per_connection),
+    );
+    row("asleep", memory.asleep, memory.asleep_bytes_per_connection);
+    row(
+        "kernel, each socket",
+        None,
+        Some(memory.kernel_slab_bytes_per_socket),
+    );
+    table.render()
+}
+
+fn comparison_table(comparisons: &[Comparison]) -> String {
+    let mut table = Table::new([
+        "work",
+        "server cpu",
+        "floor cpu",
+        "ratio",
+        "user",
+        "per second",
+        "p50",
+        "p95",
+        "p99",
+        "floor p99",
+        "p99 ratio",
+    ]);
+    let dash = || "-".to_owned();
+    for comparison in comparisons {
+        let [server, rest @ ..] = comparison.subjects.as_slice() else {
+            continue;
+        };
+        let floor = rest.first();
+        let cpu = |figures: &Figures| format!("{:.2}us", figures.cpu_us);
+        let ratio = |ratio: Option<f64>| ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"));
+        let time = |micros: Option<f64>| micros.map_or_else(dash, format_micros);
+        table.row([
+            comparison.name.clone(),
+            cpu(server),
+            floor.map_or_else(dash, cpu),
+            ratio(comparison.cpu_ratio()),
+            server
+                .user_percent
+                .map_or_else(dash, |percent| format!("{percent:.0}%")),
+            format_number(server.per_second.round()),
+            time(server.p50_us),
+            time(server.p95_us),
+            time(server.p99_us),
+            time(floor.and_then(|floor| floor.p99_us)),
+            ratio(comparison.p99_ratio()),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_goal_can_be_read_and_names_a_figure_of_the_default_plan() {
+        assert_eq!(goals().count(), goal_lines().count());
+        assert!(goals().count() >= 10);
+        let mut names: Vec<String> = ["memory_asleep_bytes", "memory_awake_bytes"]
+            .map(str::to_owned)
+            .into();
+        for work in [
+            "fan_out_1000",
+            "fan_out_10000",
+            "fan_out_1000_in_flight_8",
+            "echo_10",
+            "echo_1000",
+        ] {
+            names.push(format!("{work}_cpu_ratio"));
+            names.push(format!("{work}_p99_ratio"));
+        }
+        names.extend(["connect_cpu_us", "connect_per_second"].map(str::to_owned));
+        let mut metrics = Snapshot::default();
+        for name in names {
+            metrics.push(name, Summary::Value { value: Some(1.0) });
+        }
+        for goal in goals() {
+            assert_eq!(goal.check_metric(&metrics), Ok(()), "{goal}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What is to be measured, and with whose accounts.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::Work;
+use super::memory::MemoryPlan;
+use crate::failure::Failure;
+use crate::target::Target;
+use crate::token::Token;
+
+/// Fewest broadcasts of a round.
+const FEWEST_BROADCASTS: u64 = 8;
+/// Fewest broadcasts of a round, in units of those under way at the same time.
+const FEWEST_WINDOWS: u64 = 4;
+/// Most broadcasts of a round: with few connections the deliveries asked for would take too long.
+const MOST_BROADCASTS: u64 = 2_000;
+
+/// A kind of measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Section {
+    /// Resident memory of idle connections.
+    Memory,
+    /// Processor time and latency of deliveries.
+    FanOut,
+    /// Processor time and latency of pings.
+    Echo,
+    /// Processor time of handshakes and farewells.
+    Connect,
+}
+
+/// Where the tokens come from.
+#[derive(Clone, Debug)]
+pub enum Tokens {
+    /// One account for all.
+    One(Token),
+    /// A file with one token on each line.
+    File(PathBuf),
+    /// A shell command that prints a token, run once for each of so many accounts with `{user}`
+    /// replaced by the account's name.
+    Command {
+        /// The command.
+        template: String,
+        /// How many accounts.
+        users: usize,
+    },
+}
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The server's address.
+    pub target: Target,
+    /// The server's process.
+    pub pid: u32,
+    /// The accounts; connections use them in turn. Only memory is measured with more than one.
+    pub tokens: Tokens,
+    /// Token for the admin overview, without which sleep cannot be seen.
+    pub admin: Option<Token>,
+    /// Idle connections whose memory is measured.
+    pub connections: usize,
+    /// How long shards may take to fall asleep.
+    pub sleep_timeout: Duration,
+    /// How long the server is left alone before its memory is read.
+    pub settle: Duration,
+    /// What to measure.
+    pub sections: Vec<Section>,
+    /// Rounds of each comparison.
+    pub rounds: usize,
+    /// Whether the floor is measured too.
+    pub floor: bool,
+    /// The program that has the `floor-server` subcommand.
+    pub program: PathBuf,
+    /// Connections of the fan-out measurements.
+    pub fan_out: Vec<usize>,
+    /// Broadcasts under way at the same time; each is measured with each number of connections.
+    pub in_flight: Vec<usize>,
+    /// Deliveries of one round of fan-out, about.
+    pub deliveries: u64,
+    /// Connections of the echo measurements.
+    pub echo: Vec<usize>,
+    /// Pings of one round of echo.
+    pub pings: u64,
+    /// Connections of one round of connecting.
+    pub connects: usize,
+    /// Longest time for a single step: opening, a series of broadcasts, closing.
+    pub step_timeout: Duration,
+}
+
+impl Plan {
+    /// Whether a section is to be measured.
+    pub(super) fn measures(&self, section: Section) -> bool {
+        self.sections.contains(&section)
+    }
+
+    /// Whether anything is compared with the floor.
+    pub(super) fn compares(&self) -> bool {
+        !self.works().is_empty()
+    }
+
+    /// The most connections that are open at the same time.
+    pub(super) fn most_connections(&self) -> usize {
+        let memory = self.measures(Section::Memory).then_some(self.connections);
+        let works = self.works().into_iter().map(|work| match work {
+            Work::FanOut { connections, .. }
+            | Work::Echo { connections, .. }
+            | Work::Connect { connections } => connections,
+        });
+        memory.into_iter().chain(works).max().unwrap_or(0)
+    }
+
+    pub(super) fn memory(&self) -> MemoryPlan {
+        MemoryPlan {
+            connections: self.connections,
+            admin: self.admin.clone(),
+            sleep_timeout: self.sleep_timeout,
+            settle: self.settle,
+        }
+    }
+
+    /// What is compared, in this order.
+    pub(super) fn works(&self) -> Vec<Work> {
+        let mut works = Vec::new();
+        if self.measures(Section::FanOut) {
+            for &in_flight in &self.in_flight {
+                works.extend(self.fan_out.iter().map(|&connections| {
+                    let broadcasts = self.deliveries / connections.max(1) as u64;
+                    let fewest = (FEWEST_WINDOWS * in_flight as u64).max(FEWEST_BROADCASTS);
+                    let most = MOST_BROADCASTS.max(fewest);
+                    Work::FanOut {
+                        connections,
+                        in_flight,
+                        broadcasts: broadcasts.clamp(fewest, most),
+                    }
+                }));
+            }
+        }
+        if self.measures(Section::Echo) {
+            let pings = self.pings;
+            works.extend(
+                self.echo
+                    .iter()
+                    .map(|&connections| Work::Echo { connections, pings }),
+            );
+        }
+        if self.measures(Section::Connect) {
+            works.push(Work::Connect {
+                connections: self.connects,
+            });
+        }
+        works
+    }
+
+    /// Refuses numbers that make no sense.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`], naming the flag.
+    pub fn check(&self) -> Result<(), Failure> {
+        let all = [
+            ("--connections", vec![self.connections]),
+            ("--rounds", vec![self.rounds]),
+            ("--fan-out", self.fan_out.clone()),
+            ("--in-flight", self.in_flight.clone()),
+            ("--echo", self.echo.clone()),
+            ("--connects", vec![self.connects]),
+        ];
+        match all.into_iter().find(|(_, numbers)| numbers.contains(&0)) {
+            Some((flag, _)) => Err(Failure::Usage(format!("{flag} must be at least 1"))),
+            None if self.step_timeout.is_zero() => Err(Failure::Usage(
+                "--step-timeout must be longer than zero".to_owned(),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Tokens {
+    /// The tokens, at least one.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: the file or the command does not give them. No token is shown.
+    pub(super) fn read(&self) -> Result<Vec<Token>, Failure> {
+        let usage = |reason: String| Failure::Usage(reason);
+        match self {
+            Self::One(token) => Ok(vec![token.clone()]),
+            Self::File(path) => {
+                let name = path.display();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|err| usage(format!("cannot read the tokens in {name}: {err}")))?;
+                let lines = text
+                    .lines()
+                    .enumerate()
+                    .filter(|(_, line)| !line.trim().is_empty());
+                let tokens = lines.map(|(line, text)| {
+                    Token::new(text)
+                        .map_err(|err| usage(format!("{name} line {}: {err}", line + 1)))
+                });
+                let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+                match tokens.is_empty() {
+                    true => Err(usage(format!(
+                        "{name} has no token; write one on each line"
+                    ))),
+                    false => Ok(tokens),
+                }
+            }
+            Self::Command { template, users } => {
+                if *users > 1 && !template.contains("{user}") {
+                    return Err(usage(
+                        "--token-command must contain {user} when there are several users"
+                            .to_owned(),
+                    ));
+                }
+                (0..*users).map(|user| run(template, user)).collect()
+            }
+        }
+    }
+}
+
+/// Runs the command for one account and takes the first line that it prints.
+fn run(template: &str, user: usize) -> Result<Token, Failure> {
+    let name = format!("bench-{user}");
+    let failed = |reason: String| Failure::Usage(format!("the token command for {name} {reason}"));
+    // Its complaints go to our own standard error; what it prints is the token and is never shown.
+    let output = Command::new("sh")
+        .args(["-c", &template.replace("{user}", &name)])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|err| failed(format!("cannot be started: {err}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("ended with {}", output.status)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Token::new(text.lines().next().unwrap_or_default())
+        .map_err(|err| failed(format!("printed no token: {err}")))
+}
+
+#[cfg(test)]
+mod tests;

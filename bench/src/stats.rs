@@ -1,0 +1,12 @@
+//! The numbers of a run: what is collected while it goes and what is said about it afterwards.
+//!
+//! Owns the four kinds of metric the load-test documents name (trend, counter, gauge, rate), their
+//! summaries, and the median. Every scenario collects with these. Pure: no clock, no I/O.
+
+mod collect;
+mod median;
+mod summary;
+
+pub use collect::{Counter, Gauge, Rate, Trend};
+pub use median::median;
+pub use summary::{Snapshot, Statistic, StatisticError, Summary};

@@ -1,0 +1,57 @@
+# Recipes for working on Dormouse; `just` alone lists them. CI runs .ci/run, which does the same.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the recipes.
+[private]
+default:
+    @just --list --unsorted
+
+# Serve on 127.0.0.1:8787 in development mode; flags are passed on.
+run *flags:
+    cargo run --release -- {{ flags }}
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Check format, lints and documentation without changing anything.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Run every test.
+test *args:
+    cargo test --workspace {{ args }}
+
+# Run the tests of one crate, as in `just test-crate shard`.
+test-crate crate *args:
+    cargo test -p dormouse-{{ crate }} {{ args }}
+
+# Run the integration tests alone: real sockets, one binary per crate.
+it *args:
+    cargo test --workspace --test it {{ args }}
+
+# Run a load test against a running server, as in `just bench smoke --token "$TOKEN"`.
+bench *args:
+    cargo run --release -p dormouse-bench -- {{ args }}
+
+# Write the generated configuration files anew; a test fails when they are out of date.
+docs-gen:
+    cargo run -q -p dormouse-config --example default_file > config/default.toml.new
+    mv config/default.toml.new config/default.toml
+    cargo run -q -p dormouse-config --example configuration_page > docs/configuration.md.new
+    mv docs/configuration.md.new docs/configuration.md
+
+# Check licences, advisories and sources of the dependencies (needs cargo-deny).
+deny:
+    cargo deny --workspace check --hide-inclusion-graph
+
+# Build the container image.
+image tag="dormouse:local":
+    docker build --tag {{ tag }} .
+
+# Everything that CI does, from build to a smoke test of the release binary.
+ci:
+    .ci/run

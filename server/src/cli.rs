@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A self-hosted WebSocket connection server.
+///
+/// Without a command it serves. Settings come from flags, then the environment (DORMOUSE_…), then
+/// a file, then defaults; `dormouse config default` prints them all with their meaning.
+#[derive(Debug, Parser)]
+#[command(name = "dormouse", version)]
+pub struct Cli {
+    /// What to do; serves by default.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where settings come from.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SettingFlags {
+    /// Address to listen on, such as 0.0.0.0:8787; may be repeated.
+    #[arg(long, value_name = "ADDR", global = true)]
+    pub listen: Vec<String>,
+    /// Folder for everything that is kept on disk.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Settings file (TOML).
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Any other setting, as in `--set shard.hibernate_after=30s`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until stopped.
+    Serve,
+    /// Print a token signed with the configured or kept secret.
+    Token(TokenFlags),
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a running server whether it is ready; for container health checks.
+    Health(HealthFlags),
+}
+
+/// What a token is to say.
+#[derive(Args, Debug)]
+pub struct TokenFlags {
+    /// The user whose connections it opens, or the admin's name.
+    #[arg(long, value_name = "USER")]
+    pub user: String,
+    /// The user's tier.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// An admin token: opens the admin surface and no user's sockets.
+    #[arg(long, conflicts_with = "tier")]
+    pub admin: bool,
+    /// How long it is valid, such as 1h or 30d; the configured lifetime by default.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub ttl: Option<Duration>,
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print all settings with their defaults and meaning, as a file to start from.
+    Default,
+    /// Check the settings and report every fault.
+    Check,
+    /// Print the settings in force and where each comes from; secrets are hidden.
+    Show,
+}
+
+/// Where to ask.
+#[derive(Args, Debug)]
+pub struct HealthFlags {
+    /// The address to ask; the first configured one by default.
+    #[arg(long, value_name = "ADDR")]
+    pub address: Option<String>,
+}

@@ -1,0 +1,160 @@
+//! The description of the HTTP API, generated from the handlers (OpenAPI 3.1).
+//!
+//! Served as `/openapi.json`. A test holds it equal to what is registered.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use bytes::Bytes;
+use dormouse_protocol::ErrorBody;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::endpoint::Endpoint;
+use super::errors::ApiError;
+use super::{admin, service, user};
+use crate::metrics;
+
+/// The route.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![Endpoint::at("/openapi.json").get(openapi)]
+}
+
+/// The API of the server, on all its addresses.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Dormouse",
+        description = "A WebSocket connection server: one shard per user that owns the user's \
+                       sockets, sleeps while they are idle and wakes when something happens."
+    ),
+    paths(
+        service::root,
+        service::health,
+        service::ready,
+        openapi,
+        metrics::route::on_main,
+        updates,
+        websocket,
+        user::stats::stats,
+        user::broadcast::broadcast,
+        user::ticket::ticket,
+        admin::overview::overview,
+        admin::shards::shards,
+        admin::users::user,
+        admin::disconnect::disconnect_user,
+        admin::tier::set_tier,
+        admin::tier::clear_tier,
+        admin::disconnect::close_connection,
+        admin::broadcast::broadcast,
+        admin::drain::drain,
+    ),
+    tags(
+        (name = "service", description = "State of the server; no authentication"),
+        (name = "sockets", description = "WebSocket connections"),
+        (name = "user", description = "A user's own connections"),
+        (name = "admin", description = "For admins; on addresses of their own where \
+         `admin.listen` names some"),
+    ),
+    modifiers(&BearerTokens)
+)]
+pub struct ApiDescription;
+
+/// The two kinds of token.
+struct BearerTokens;
+
+impl Modify for BearerTokens {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        for (name, description) in [
+            (
+                "userToken",
+                "A user's token: signed by this server, or by an issuer that it is configured to \
+                 trust.",
+            ),
+            (
+                "adminToken",
+                "A token of this server with scope `admin`: `dormouse token --user NAME --admin`.",
+            ),
+        ] {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.bearer_format = Some("JWT".to_owned());
+            scheme.description = Some(description.to_owned());
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+    }
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "service",
+    responses((status = 200, description = "The API description, OpenAPI 3.1", body = Object))
+)]
+async fn openapi() -> Result<HttpResponse, ApiError> {
+    static TEXT: LazyLock<Result<Bytes, String>> = LazyLock::new(|| {
+        let json = ApiDescription::openapi().to_json();
+        json.map(Bytes::from).map_err(|err| err.to_string())
+    });
+    match &*TEXT {
+        Ok(json) => Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .body(json.clone())),
+        Err(err) => Err(ApiError::internal(err)),
+    }
+}
+
+macro_rules! describe_sockets {
+    ($name:ident, $path:literal, $summary:literal) => {
+        #[doc = $summary]
+        ///
+        /// Credentials are a ticket, a token in the query, or a token in `Authorization`, in this
+        /// order; without any, the first message must be `auth`. Client type and ids may also be
+        /// given in the headers `X-Client-Type`, `X-Session-Id` and `X-Machine-Id`.
+        #[utoipa::path(
+            get, path = $path, tag = "sockets", security((), ("userToken" = [])),
+            params(
+                ("ticket" = Option<String>, Query, description = "A ticket, used once"),
+                ("token" = Option<String>, Query, description = "A token"),
+                ("clientType" = Option<dormouse_protocol::ClientType>, Query,
+                 description = "`user-scoped`, if absent"),
+                ("sessionId" = Option<String>, Query,
+                 description = "Needed for `session-scoped`; at most 128 characters"),
+                ("machineId" = Option<String>, Query,
+                 description = "Needed for `machine-scoped`; at most 128 characters"),
+                ("correlationId" = Option<String>, Query, description = "For logs only"),
+            ),
+            responses(
+                (status = 101, description = "The connection is a WebSocket now"),
+                (status = 400, description = "A malformed handshake, or an unusable client type \
+                 or id", body = String, content_type = "text/plain"),
+                (status = 401, description = "A bad ticket or token", body = String,
+                 content_type = "text/plain"),
+                (status = 426, description = "No upgrade to WebSocket, or not its version 13",
+                 body = String, content_type = "text/plain"),
+                (status = 429, description = "At the limit of the user's tier (fields `tier`, \
+                 `limit`, `connections`, `retryAfter`), or too many connections without \
+                 credentials (plain text)",
+                 content(
+                    (ErrorBody = "application/json"),
+                    (String = "text/plain"),
+                 ),
+                 headers(("Retry-After" = u32, description = "Seconds"))),
+                (status = 503, description = "The server is stopping", body = String,
+                 content_type = "text/plain",
+                 headers(("Retry-After" = u32, description = "Seconds"))),
+            )
+        )]
+        #[expect(dead_code, reason = "describes the handshake, which is no handler")]
+        fn $name() {}
+    };
+}
+
+describe_sockets!(updates, "/v1/updates", "Opens a WebSocket.");
+describe_sockets!(
+    websocket,
+    "/v1/websocket",
+    "Opens a WebSocket; the same as `/v1/updates`."
+);
+
+#[cfg(test)]
+mod tests;

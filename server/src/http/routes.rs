@@ -1,0 +1,78 @@
+//! Which routes an address serves.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::endpoint::Endpoint;
+use super::errors::ApiError;
+use super::{admin, openapi, service, user};
+use crate::app_state::AppState;
+use crate::handshake::{self, HandshakeRefusal};
+use crate::http::raw_response::request_id;
+use crate::listeners::Surface;
+use crate::metrics;
+
+/// Registers everything for one surface.
+pub fn routes(config: &mut web::ServiceConfig, state: &Arc<AppState>, surface: Surface) {
+    let body = usize::try_from(state.settings.http.body.as_u64()).unwrap_or(usize::MAX);
+    config
+        .app_data(web::Data::from(state.clone()))
+        .app_data(web::PayloadConfig::new(body))
+        .default_service(web::to(unknown));
+    let has_admin_address = !state.settings.admin.listen.is_empty();
+    for endpoint in endpoints(surface, has_admin_address) {
+        config.service(endpoint.into_service());
+    }
+}
+
+/// Everything that a surface serves. Admins have the main one only if they have no address of
+/// their own.
+pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
+    let mut endpoints = service::endpoints();
+    endpoints.extend(metrics::route::endpoints(surface));
+    endpoints.extend(openapi::endpoints());
+    if surface == Surface::Main {
+        for path in ["/v1/updates", "/v1/websocket"] {
+            endpoints.push(Endpoint::with_or_without_slash(path).any(not_an_upgrade));
+        }
+        endpoints.extend(user::endpoints());
+    }
+    if surface == Surface::Admin || !has_admin_address {
+        endpoints.extend(admin::endpoints());
+    }
+    endpoints
+}
+
+async fn unknown(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found(format!(
+        "nothing is served at {}",
+        request.path()
+    )))
+}
+
+/// A WebSocket endpoint asked for without an upgrade that HTTP recognises as one.
+async fn not_an_upgrade(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
+    let query = request.query_string();
+    let headers: actix_http::header::HeaderMap = request.headers().clone();
+    let refusal = match handshake::read(request.method(), request.version(), query, &headers) {
+        Err(refusal) => refusal,
+        Ok(_) => HandshakeRefusal::Malformed("the connection cannot be upgraded"),
+    };
+    state.refused.count(refusal);
+    let mut response = HttpResponse::build(
+        actix_web::http::StatusCode::from_u16(refusal.status())
+            .unwrap_or(actix_web::http::StatusCode::BAD_REQUEST),
+    );
+    for header in refusal.headers() {
+        response.insert_header(*header);
+    }
+    tracing::debug!(
+        refusal = refusal.label(),
+        request = request_id(&headers),
+        "no upgrade"
+    );
+    response
+        .content_type("text/plain; charset=utf-8")
+        .body(refusal.to_string())
+}

@@ -1,0 +1,128 @@
+//! `/`, `/health`, `/ready` (REST contract, section 2).
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::endpoint::Endpoint;
+use crate::app_state::{AppState, VERSION};
+use crate::clock::iso_now;
+
+/// The routes.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::at("/").get(root),
+        Endpoint::at("/health").get(health),
+        Endpoint::at("/ready").get(ready),
+    ]
+}
+
+/// What this is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RootAnswer {
+    /// A welcome.
+    message: &'static str,
+    /// The server's version.
+    version: &'static str,
+    /// `development` or `production`.
+    environment: &'static str,
+    /// Now, ISO 8601 UTC.
+    #[schema(format = "date-time")]
+    timestamp: String,
+}
+
+/// That the process runs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HealthAnswer {
+    /// Always `healthy`.
+    status: &'static str,
+    /// Now, ISO 8601 UTC.
+    #[schema(format = "date-time")]
+    timestamp: String,
+    /// The server's version.
+    version: &'static str,
+}
+
+/// Whether the server should get traffic, and if not, why.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReadyAnswer {
+    /// Whether every check passes.
+    ready: bool,
+    /// Each check by name.
+    checks: BTreeMap<&'static str, bool>,
+    /// Now, ISO 8601 UTC.
+    #[schema(format = "date-time")]
+    timestamp: String,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+}
+
+/// What this is.
+#[utoipa::path(
+    get, path = "/", tag = "service",
+    responses((status = 200, description = "Name, version and environment", body = RootAnswer))
+)]
+pub(crate) async fn root(state: web::Data<AppState>) -> web::Json<RootAnswer> {
+    web::Json(RootAnswer {
+        // The words "Happy Server" are what the load scripts of that server look for.
+        message: "Welcome to Dormouse, a Happy Server for WebSocket connections",
+        version: VERSION,
+        environment: if state.is_development() {
+            "development"
+        } else {
+            "production"
+        },
+        timestamp: iso_now(),
+    })
+}
+
+/// Whether the process runs: touches nothing.
+#[utoipa::path(
+    get, path = "/health", tag = "service",
+    responses((status = 200, description = "The process runs", body = HealthAnswer))
+)]
+pub(crate) async fn health() -> web::Json<HealthAnswer> {
+    web::Json(HealthAnswer {
+        status: "healthy",
+        timestamp: iso_now(),
+        version: VERSION,
+    })
+}
+
+/// Whether the server should get traffic.
+#[utoipa::path(
+    get, path = "/ready", tag = "service",
+    responses(
+        (status = 200, description = "Ready", body = ReadyAnswer),
+        (status = 503, description = "A check fails", body = ReadyAnswer),
+    )
+)]
+pub(crate) async fn ready(state: web::Data<AppState>) -> HttpResponse {
+    let is_draining = state.workers.is_draining();
+    let fault = state.workers.store().fault();
+    let has_store = fault.is_none();
+    let error = match fault {
+        Some(fault) => Some(fault.to_string()),
+        None => is_draining.then(|| "the server is stopping".to_owned()),
+    };
+    let body = ReadyAnswer {
+        ready: error.is_none(),
+        checks: [
+            ("environment", true),
+            ("realtime", !is_draining),
+            ("store", has_store),
+        ]
+        .into(),
+        timestamp: iso_now(),
+        error,
+    };
+    if body.ready {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
+}

@@ -1,0 +1,16 @@
+//! The HTTP surfaces, asked over real sockets.
+
+mod admin_broadcast;
+mod admin_disconnect;
+mod admin_drain;
+mod admin_log;
+mod admin_overview;
+mod admin_shards;
+mod admin_tier;
+mod admin_users;
+mod bodies;
+mod client;
+mod credentials;
+mod routing;
+mod server;
+mod user;

@@ -1,0 +1,73 @@
+//! `POST /v1/websocket/ticket` (realtime contract, section 3).
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpResponse, web};
+use dormouse_protocol::ErrorBody;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app_state::AppState;
+use crate::clock::unix_ms;
+use crate::http::credentials::UserIdentity;
+use crate::http::errors::ApiError;
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// A ticket. It has no `Debug`, so that none is logged.
+#[derive(Serialize, ToSchema)]
+pub struct TicketAnswer {
+    /// Opaque; admits one connection within 30 s, as the query parameter `ticket`.
+    ticket: String,
+}
+
+/// Issues a ticket for one connection of the caller; the body is ignored.
+#[utoipa::path(
+    post, path = "/v1/websocket/ticket", tag = "user", security(("userToken" = [])),
+    responses(
+        (status = 200, description = "A ticket", body = TicketAnswer, headers(
+            ("X-RateLimit-Limit" = u32, description = "Tickets per minute"),
+            ("X-RateLimit-Remaining" = u32, description = "Tickets left in this minute"),
+        )),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 429, description = "Too many tickets in this minute; `retryAfter` has the \
+         seconds to its end", body = ErrorBody, headers(
+            ("Retry-After" = u32, description = "Seconds to the end of the minute"),
+            ("X-RateLimit-Limit" = u32, description = "Tickets per minute"),
+            ("X-RateLimit-Remaining" = u32, description = "0"),
+        )),
+        (status = 500, description = "The ticket could not be made", body = ErrorBody),
+    )
+)]
+pub async fn ticket(
+    user: UserIdentity,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    let identity = user.0;
+    let now = unix_ms();
+    let admission = state.ticket_rate.admit(&identity.user, now);
+    if !admission.admitted {
+        let seconds = admission.retry_after_s;
+        let text = format!(
+            "{} tickets a minute are the limit; try again in {seconds} s",
+            admission.limit
+        );
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, text)
+            .field("retryAfter", seconds)
+            .header(header::RETRY_AFTER, &seconds.to_string())
+            .header(LIMIT, &admission.limit.to_string())
+            .header(REMAINING, "0"));
+    }
+    let ticket = state
+        .tickets
+        .issue(&identity.user, identity.tier.as_deref(), now)
+        .map_err(|err| ApiError::internal(&err))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((LIMIT, admission.limit))
+        .insert_header((REMAINING, admission.remaining))
+        .json(TicketAnswer {
+            ticket: ticket.into_string(),
+        }))
+}

@@ -1,0 +1,21 @@
+//! The Dormouse server: sockets and HTTP in, authentication, REST, admin and metrics.
+//!
+//! Owns everything between the network and the shards. The binary `dormouse` calls it; the shard
+//! and protocol crates never do.
+
+pub mod app_state;
+pub mod auth;
+pub mod cli;
+pub mod client_address;
+pub mod clock;
+pub mod commands;
+pub mod handshake;
+pub mod http;
+pub mod issuer_settings;
+pub mod listeners;
+pub mod logging;
+pub mod metrics;
+pub mod pending;
+pub mod serve;
+pub mod stored_events;
+pub mod upgrade;

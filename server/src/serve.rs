@@ -1,0 +1,369 @@
+//! The running server: built from settings, stopped by signals.
+
+use std::cell::Cell;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_http::HttpService;
+use actix_service::{fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::{App, middleware};
+use dormouse_config::Settings;
+use dormouse_shard::settings::ShardSettings;
+use dormouse_shard::store::{Leftovers, Store, StoreError};
+use dormouse_shard::tier::{Tier, Tiers, TiersError};
+use dormouse_shard::{Seat, Setup, Workers};
+
+use crate::app_state::{AppState, TokenGate};
+use crate::auth::{
+    FixedWindow, RevokedTokens, SecretError, ServerSecret, TicketSettings, Tickets, TokenSettings,
+    Verifier, VerifierError, VerifierSettings,
+};
+use crate::clock::unix_ms;
+use crate::http::{manners, routes};
+use crate::listeners::{self, ListenError, Listener, Surface};
+use crate::metrics::Counters;
+use crate::pending::PendingPlaces;
+use crate::stored_events::NoStoredEntities;
+use crate::upgrade::upgrade;
+
+/// Keys that rate limits remember at most, per limit.
+const RATE_KEYS: usize = 100_000;
+/// The clock that actix-http counts timeouts from may be this much behind. Without it a short
+/// `http.header_timeout` could be over before a client has connected.
+const HTTP_CLOCK_STEP: Duration = Duration::from_millis(500);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The data folder cannot be made.
+    #[error(
+        "cannot use the data folder {path}: {source}; set data_dir to a folder that can be written to"
+    )]
+    DataFolder {
+        /// The folder.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Issuers or the test token.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    /// A key file of an issuer.
+    #[error("cannot read {path}: {source}; check auth.issuers")]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The tiers.
+    #[error(transparent)]
+    Tiers(#[from] TiersError),
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The metrics.
+    #[error("cannot set up the metrics: {0}; this is a fault of this version, please report it")]
+    Metrics(#[from] prometheus::Error),
+    /// Anything else of the system.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A server whose addresses are bound and whose workers are set up, but which serves nobody yet.
+pub struct Server {
+    state: Arc<AppState>,
+    seats: Vec<Seat>,
+    listeners: Vec<Listener>,
+}
+
+impl Server {
+    /// Makes everything that can fail.
+    ///
+    /// # Errors
+    /// [`ServeError`], with its remedy.
+    pub fn new(settings: Settings) -> Result<Self, ServeError> {
+        Self::with_store(settings, |settings| {
+            Store::open(
+                &settings.data_dir.join("attachments"),
+                settings.shard.store_cache.as_u64(),
+            )
+        })
+    }
+
+    /// As [`Server::new`], with a store of the caller's choice.
+    ///
+    /// # Errors
+    /// [`ServeError`], with its remedy.
+    pub fn with_store(
+        settings: Settings,
+        open: impl FnOnce(&Settings) -> Result<(Store, Leftovers), StoreError>,
+    ) -> Result<Self, ServeError> {
+        let data_dir = settings.data_dir.as_path();
+        std::fs::create_dir_all(data_dir).map_err(|source| ServeError::DataFolder {
+            path: data_dir.display().to_string(),
+            source,
+        })?;
+        let secret = secret_of(&settings)?;
+        let verifier = verifier(&settings, &secret)?;
+        let backlog = settings.limits.backlog;
+        let mut listeners = listeners::bind(&settings.listen, Surface::Main, backlog)?;
+        listeners.extend(listeners::bind(
+            &settings.admin.listen,
+            Surface::Admin,
+            backlog,
+        )?);
+        let (store, leftovers) = open(&settings)?;
+        if leftovers.connections > 0 {
+            let (connections, machines) = (leftovers.connections, leftovers.machines.len());
+            tracing::info!(
+                connections,
+                machines,
+                "removed what the last process left asleep"
+            );
+        }
+        let (workers, seats) = Workers::new(Setup {
+            workers: settings.worker_count(),
+            settings: shard_settings(&settings),
+            tiers: tiers(&settings)?,
+            application: Arc::new(NoStoredEntities),
+            gate: Arc::new(TokenGate {
+                verifier: verifier.clone(),
+            }),
+            store,
+        })?;
+        let auth = &settings.auth;
+        let ticket_settings = TicketSettings {
+            lifetime: auth.ticket_ttl,
+            clock_skew: auth.ticket_skew,
+            ..TicketSettings::default()
+        };
+        let state = Arc::new(AppState {
+            workers,
+            verifier,
+            tickets: Tickets::new(&secret, &ticket_settings),
+            ticket_rate: FixedWindow::new(auth.ticket_rate, RATE_KEYS),
+            pending: PendingPlaces::new(auth.max_pending, auth.max_pending_per_address),
+            refused: Default::default(),
+            counters: Counters::new()?,
+            started: Instant::now(),
+            settings,
+        });
+        Ok(Self {
+            state,
+            seats,
+            listeners,
+        })
+    }
+
+    /// Where it listens, ports resolved.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// What handlers share.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// Starts to serve. Must be called inside an actix system.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn start(self) -> Result<Running, ServeError> {
+        let Self {
+            state,
+            seats,
+            listeners,
+        } = self;
+        let settings = &state.settings;
+        let seats = Arc::new(Mutex::new(seats));
+        let mut builder = actix_server::Server::build()
+            .workers(state.workers.count())
+            .max_concurrent_connections(settings.limits.connections_per_worker)
+            .shutdown_timeout(1)
+            .disable_signals();
+        for Listener {
+            address,
+            socket,
+            surface,
+        } in listeners
+        {
+            let (state, seats) = (state.clone(), seats.clone());
+            builder = builder.listen(format!("http-{address}"), socket, move || {
+                seat_this_thread(&seats);
+                let http = &state.settings.http;
+                let (for_upgrade, for_app) = (state.clone(), state.clone());
+                let app = move || {
+                    let state = for_app.clone();
+                    App::new()
+                        .wrap(middleware::from_fn(manners::manners))
+                        .configure(move |config| routes::routes(config, &state, surface))
+                };
+                HttpService::build()
+                    .keep_alive(http.keep_alive)
+                    .client_request_timeout(http.header_timeout + HTTP_CLOCK_STEP)
+                    .client_disconnect_timeout(Duration::from_secs(1))
+                    .upgrade(fn_service(move |(request, framed)| {
+                        upgrade(&for_upgrade, surface, request, framed)
+                    }))
+                    .finish(map_config(app(), |()| AppConfig::default()))
+                    .tcp()
+            })?;
+        }
+        let server = builder.run();
+        let handle = server.handle();
+        let serving = actix_rt::spawn(server);
+        Ok(Running {
+            state,
+            handle,
+            serving,
+        })
+    }
+}
+
+/// A serving server.
+pub struct Running {
+    state: Arc<AppState>,
+    handle: actix_server::ServerHandle,
+    serving: actix_rt::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// What handlers share.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// Drains and ends: no new connections, what is open is flushed and closed with 1001, all
+    /// within the configured time. HTTP answers until the last connection is gone.
+    pub async fn stop(self) {
+        self.state
+            .workers
+            .stop(self.state.settings.shutdown_timeout)
+            .await;
+        self.handle.stop(false).await;
+        if let Err(err) = self.serving.await {
+            tracing::error!(%err, "the HTTP server did not end well");
+        }
+    }
+}
+
+thread_local! {
+    static HAS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Gives the first service that is made on an HTTP thread that thread's worker.
+fn seat_this_thread(seats: &Mutex<Vec<Seat>>) {
+    if HAS_WORKER.replace(true) {
+        return;
+    }
+    let seat = seats.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    match seat.map(Seat::take) {
+        Some(Ok(())) => {}
+        Some(Err(err)) => tracing::error!(%err, "a worker cannot start"),
+        None => tracing::error!("an HTTP thread was replaced; its worker is gone"),
+    }
+}
+
+/// The secret of these settings: configured, or kept in the data folder in development.
+///
+/// # Errors
+/// When there is none, or it cannot be kept.
+pub fn secret_of(settings: &Settings) -> Result<ServerSecret, SecretError> {
+    let configured = settings
+        .auth
+        .secret
+        .as_ref()
+        .map(|secret| secret.expose().as_bytes());
+    ServerSecret::resolve(configured, !settings.is_production(), &settings.data_dir)
+}
+
+/// The verifier of these settings.
+///
+/// # Errors
+/// When an issuer's keys cannot be used.
+pub fn verifier(settings: &Settings, secret: &ServerSecret) -> Result<Verifier, ServeError> {
+    let issuers = settings
+        .auth
+        .issuers
+        .iter()
+        .map(crate::issuer_settings::issuer);
+    let verifier_settings = VerifierSettings {
+        tokens: TokenSettings {
+            issuer: settings.auth.issuer.clone(),
+            lifetime: settings.auth.token_ttl,
+            ..TokenSettings::default()
+        },
+        issuers: issuers.collect::<Result<_, _>>()?,
+        insecure_test_token: settings
+            .auth
+            .insecure_test_token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+        development: !settings.is_production(),
+    };
+    Ok(Verifier::new(
+        secret,
+        verifier_settings,
+        Arc::new(RevokedTokens::new()),
+        unix_ms(),
+    )?)
+}
+
+fn shard_settings(settings: &Settings) -> ShardSettings {
+    let (shard, limits) = (&settings.shard, &settings.limits);
+    let bytes =
+        |size: dormouse_config::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+    ShardSettings {
+        hibernate_after: shard.hibernate_after,
+        ping_interval: shard.ping_interval,
+        idle_timeout: shard.idle_timeout,
+        auth_deadline: settings.auth.deadline,
+        message_bytes: bytes(limits.message),
+        outbox_frames: limits.outbox_frames,
+        outbox_bytes: bytes(limits.outbox),
+        frames_per_second: limits.frames_per_second,
+        frame_burst: limits.frame_burst,
+        bad_frames: u8::try_from(limits.bad_frames).unwrap_or(u8::MAX),
+        rpc_timeout: limits.rpc_timeout,
+        rpc_open_calls: limits.rpc_open_calls,
+        ..ShardSettings::default()
+    }
+}
+
+fn tiers(settings: &Settings) -> Result<Tiers, TiersError> {
+    let tiers = settings.tiers.iter().map(|(name, tier)| Tier {
+        name: name.as_str().into(),
+        connections_per_shard: u32::from(tier.connections_per_shard),
+        max_shards: tier.max_shards,
+    });
+    Tiers::new(tiers.collect(), settings.default_tier())
+}
+
+/// Lets the process open as many files as the system allows it: each connection is one.
+///
+/// Returns the limit.
+pub fn raise_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(err) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%err, "cannot raise the limit of open files");
+        }
+    }
+    getrlimit(Resource::Nofile).current
+}

@@ -1,0 +1,229 @@
+//! Upgrades: from an HTTP request to a socket on its way to a shard.
+//!
+//! actix-http hands every upgrade request to this service instead of the application, with the
+//! stream itself. Whatever the application does for a request (routes, authentication, logs,
+//! headers of refusals) is done here for upgrades. The service never waits: to await anything
+//! would keep the connection's HTTP buffers alive (2.5 KB instead of 0.2).
+
+use std::future::{Ready, ready};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use actix_codec::Framed;
+use actix_http::{HttpMessage, Request, Response, h1};
+use actix_rt::net::TcpStream;
+use bytes::Bytes;
+use dormouse_protocol::{AuthState, Labels};
+use dormouse_shard::arrival::{Arrival, Greeting, Newcomer, Refusal, fresh_slot};
+use tokio::time::Instant;
+
+use crate::app_state::{AppState, claim, claim_of_ticket};
+use crate::client_address::client_address;
+use crate::clock::unix_ms;
+use crate::handshake::{self, Credential, Handshake, HandshakeRefusal};
+use crate::http::raw_response::{RawResponse, request_id};
+use crate::listeners::Surface;
+
+/// The error of the upgrade service; there is none, since a refusal is an answer too.
+#[derive(Debug, thiserror::Error)]
+#[error("upgrade failed")]
+pub struct UpgradeError;
+
+impl From<UpgradeError> for Response<actix_http::body::BoxBody> {
+    fn from(_: UpgradeError) -> Self {
+        Response::internal_server_error().map_into_boxed_body()
+    }
+}
+
+/// Handles one upgrade request.
+pub fn upgrade(
+    state: &Arc<AppState>,
+    surface: Surface,
+    request: Request,
+    framed: Framed<TcpStream, h1::Codec>,
+) -> Ready<Result<(), UpgradeError>> {
+    let started = Instant::now();
+    let parts = framed.into_parts();
+    let socket: OwnedFd = match parts.io.into_std() {
+        Ok(stream) => stream.into(),
+        Err(err) => {
+            tracing::error!(%err, "cannot take a socket out of the runtime");
+            return ready(Err(UpgradeError));
+        }
+    };
+    // One write per message: waiting for more (Nagle) would only delay it.
+    if let Err(err) = rustix::net::sockopt::set_tcp_nodelay(socket.as_fd(), true) {
+        tracing::debug!(%err, "cannot set TCP_NODELAY");
+    }
+    // The request pins its 8 KiB buffer: what is needed is copied here, the rest dropped.
+    let outcome = judge(state, surface, &request);
+    let id = request_id(request.headers());
+    let address = client_address(
+        request.peer_addr(),
+        request.headers(),
+        &state.settings.http.trusted_proxies,
+    );
+    let path = request.path().to_owned();
+    drop(request);
+    let slot = fresh_slot(socket, &parts.read_buf);
+    // Answers to requests that came before this one on the connection go out before its own.
+    let unsent = Bytes::copy_from_slice(&parts.write_buf);
+    let connection = slot.id();
+    let connected_at = unix_ms();
+    match outcome {
+        Ok(Judged::Known { key, arrival }) => {
+            tracing::debug!(%connection, %path, request = id, "upgrade");
+            let accept = behind(&unsent, handshake::accept(&key).into());
+            let refuse =
+                Box::new(move |refusal: &Refusal| behind(&unsent, render_refusal(refusal, &id)));
+            state.workers.admit(Arrival {
+                slot,
+                claim: arrival.0,
+                labels: arrival.1,
+                auth_state: arrival.2,
+                connected_at,
+                started,
+                greeting: Greeting::Upgrade { accept, refuse },
+            });
+        }
+        // Whether the server is stopping is the last check; for users their first shard makes it.
+        Ok(Judged::Unknown { key, labels }) => match state.pending.take(address) {
+            Some(_) if state.workers.is_draining() => {
+                let response = refuse(state, HandshakeRefusal::Draining, &id);
+                state.workers.refuse(slot, behind(&unsent, response));
+            }
+            Some(place) => {
+                tracing::debug!(%connection, %path, request = id, "upgrade without credentials");
+                let accept = behind(&unsent, handshake::accept(&key).into());
+                let permit = Box::new(place);
+                state.workers.wait(Newcomer {
+                    slot,
+                    labels,
+                    accept,
+                    connected_at,
+                    started,
+                    permit,
+                });
+            }
+            None => {
+                let response = refuse(state, HandshakeRefusal::Pending, &id);
+                state.workers.refuse(slot, behind(&unsent, response));
+            }
+        },
+        Err(refusal) => {
+            let response = refuse(state, refusal, &id);
+            state.workers.refuse(slot, behind(&unsent, response));
+        }
+    }
+    ready(Ok(()))
+}
+
+/// A response behind what is to be sent before it.
+fn behind(unsent: &[u8], response: Bytes) -> Bytes {
+    if unsent.is_empty() {
+        response
+    } else {
+        [unsent, &response].concat().into()
+    }
+}
+
+type Placed = (dormouse_shard::arrival::Claim, Labels, AuthState);
+
+enum Judged {
+    Known { key: String, arrival: Placed },
+    Unknown { key: String, labels: Labels },
+}
+
+/// All checks that need no count of connections, in the contract's order (2.3).
+fn judge(
+    state: &AppState,
+    surface: Surface,
+    request: &Request,
+) -> Result<Judged, HandshakeRefusal> {
+    let path = request.path().trim_end_matches('/');
+    if surface != Surface::Main || !matches!(path, "/v1/updates" | "/v1/websocket") {
+        return Err(HandshakeRefusal::UnknownPath);
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let Handshake {
+        key,
+        credential,
+        labels,
+        correlation_id,
+    } = handshake::read(
+        request.method(),
+        request.version(),
+        query,
+        request.headers(),
+    )?;
+    if let Some(correlation_id) = correlation_id {
+        tracing::debug!(correlation_id, "handshake");
+    }
+    let (claim, auth_state) = match credential {
+        Credential::Ticket(ticket) => match state.tickets.redeem(&ticket, unix_ms()) {
+            Ok(holder) => (claim_of_ticket(&holder), AuthState::Authenticated),
+            Err(err) => {
+                tracing::debug!(%err, "ticket refused");
+                return Err(HandshakeRefusal::Ticket);
+            }
+        },
+        Credential::Token(token) => match state.verify_user(&token) {
+            Ok(identity) => (claim(&identity), AuthState::Legacy),
+            Err(err) => {
+                tracing::debug!(%err, "token refused");
+                return Err(HandshakeRefusal::Token);
+            }
+        },
+        Credential::Unusable => return Err(HandshakeRefusal::Token),
+        Credential::None => {
+            return Ok(Judged::Unknown {
+                key,
+                labels: labels?,
+            });
+        }
+    };
+    Ok(Judged::Known {
+        key,
+        arrival: (claim, labels?, auth_state),
+    })
+}
+
+/// A refusal of this service: counted, and answered with short text.
+fn refuse(state: &AppState, refusal: HandshakeRefusal, request_id: &str) -> Bytes {
+    state.refused.count(refusal);
+    render(refusal, request_id)
+}
+
+fn render(refusal: HandshakeRefusal, request_id: &str) -> Bytes {
+    let mut response = RawResponse::text(refusal.status(), &refusal.to_string(), request_id);
+    for (name, value) in refusal.headers() {
+        response.header(name, value);
+    }
+    response.into_bytes()
+}
+
+/// A refusal of the user's first shard, whose worker has counted it: the common error body.
+fn render_refusal(refusal: &Refusal, request_id: &str) -> Bytes {
+    match refusal {
+        Refusal::Limit {
+            tier,
+            limit,
+            connections,
+        } => {
+            let mut fields = serde_json::Map::new();
+            fields.insert("tier".into(), tier.to_string().into());
+            fields.insert("limit".into(), (*limit).into());
+            fields.insert("connections".into(), (*connections).into());
+            fields.insert("retryAfter".into(), 5.into());
+            let text = format!(
+                "connection limit of tier {tier} reached ({limit}); close a connection or ask for \
+                 another tier"
+            );
+            let mut response =
+                RawResponse::error(429, &text, Some("connection-limit"), fields, request_id);
+            response.header("Retry-After", "5");
+            response.into_bytes()
+        }
+        Refusal::Draining => render(HandshakeRefusal::Draining, request_id),
+    }
+}

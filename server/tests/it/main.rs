@@ -1,0 +1,24 @@
+//! The server as its users meet it: over real sockets in this process, and as the built binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod bad_clients;
+mod bad_frames;
+mod bad_http;
+mod broadcasts;
+mod connection_limits;
+mod credentials;
+mod envelopes;
+mod first_message;
+mod forwarding;
+mod handshake;
+mod presence;
+mod program_settings;
+mod program_start;
+mod program_stop;
+mod program_token;
+mod rpc;
+mod sleeping;
+mod store_faults;
+mod tickets;

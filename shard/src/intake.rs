@@ -1,0 +1,220 @@
+//! Bytes from a socket become messages: RFC 6455 framing, reassembly and UTF-8 (sections 5 and 8).
+//!
+//! Frames are unmasked and cut by `actix_http::ws::Parser`. Before it sees a frame, the header is
+//! judged here, so that an oversize or illegal frame is refused by its first bytes and no memory
+//! is set aside for bytes that have only been announced.
+
+use actix_http::ws::{OpCode, Parser};
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use dormouse_protocol::CloseCode;
+
+/// What one step of reading yields.
+#[derive(Debug, PartialEq)]
+pub enum Incoming {
+    /// A whole text or binary message; binary is read as text (realtime contract, section 4).
+    Message(BytesMut),
+    /// A part of a message that is not its last.
+    Fragment,
+    /// A protocol ping with its payload.
+    Ping(BytesMut),
+    /// A protocol pong.
+    Pong,
+    /// The peer closes; the code to echo, if it sent one.
+    Close(Option<CloseCode>),
+}
+
+/// Why reading cannot go on; the connection is closed with its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeFault {
+    /// RSV bit set without an extension.
+    #[error("reserved bits set")]
+    ReservedBits,
+    /// An opcode that RFC 6455 does not define.
+    #[error("unknown opcode")]
+    Opcode,
+    /// A client frame without mask.
+    #[error("unmasked frame")]
+    Unmasked,
+    /// A fragmented or over-long control frame.
+    #[error("bad control frame")]
+    Control,
+    /// A continuation of nothing, or a new message inside another.
+    #[error("fragments out of order")]
+    Fragments,
+    /// A close frame with an illegal code or a one-byte payload.
+    #[error("bad close frame")]
+    Close,
+    /// A length with the most significant bit set, or a frame that does not parse.
+    #[error("bad frame")]
+    Frame,
+    /// Text, or binary read as text, that is not UTF-8.
+    #[error("invalid UTF-8")]
+    Utf8,
+    /// A message over the limit.
+    #[error("message too big")]
+    TooBig,
+}
+
+impl IntakeFault {
+    /// The close code that tells the peer.
+    pub fn close_code(self) -> CloseCode {
+        match self {
+            Self::Utf8 => CloseCode::INVALID_UTF8,
+            Self::TooBig => CloseCode::TOO_BIG,
+            _ => CloseCode::PROTOCOL_ERROR,
+        }
+    }
+}
+
+/// A message that has arrived in part.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    buffer: BytesMut,
+    /// Bytes of `buffer` known to be UTF-8.
+    checked: usize,
+}
+
+impl Assembly {
+    fn push(&mut self, data: &[u8], last: bool) -> Result<(), IntakeFault> {
+        self.buffer.extend_from_slice(data);
+        let unchecked = self.buffer.get(self.checked..).unwrap_or_default();
+        match std::str::from_utf8(unchecked) {
+            Ok(text) => self.checked += text.len(),
+            Err(err) if err.error_len().is_none() && !last => self.checked += err.valid_up_to(),
+            Err(_) => return Err(IntakeFault::Utf8),
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of one connection that wait for more: an incomplete frame, an incomplete message, or both.
+#[derive(Debug, Default)]
+pub struct Partial {
+    /// The beginning of a frame.
+    pub frame: BytesMut,
+    /// The fragments of a message so far.
+    pub message: Option<Assembly>,
+}
+
+impl Partial {
+    /// Whether nothing is kept, so that the memory can be given back.
+    pub fn is_empty(&self) -> bool {
+        self.frame.is_empty() && self.message.is_none()
+    }
+
+    /// Bytes set aside.
+    pub fn bytes(&self) -> usize {
+        self.frame.len()
+            + self
+                .message
+                .as_ref()
+                .map_or(0, |message| message.buffer.len())
+    }
+}
+
+/// Takes the next event from the bytes; `None` when a frame is incomplete.
+///
+/// `most` bounds the payload of a message after reassembly, bytes.
+///
+/// # Errors
+/// [`IntakeFault`] when the peer breaks the protocol; nothing after it may be read.
+pub fn next(
+    bytes: &mut BytesMut,
+    message: &mut Option<Assembly>,
+    most: usize,
+) -> Result<Option<Incoming>, IntakeFault> {
+    let assembled = message.as_ref().map_or(0, |message| message.buffer.len());
+    if !is_complete(bytes, message.is_some(), most.saturating_sub(assembled))? {
+        return Ok(None);
+    }
+    let parsed = Parser::parse(bytes, true, most).map_err(|_| IntakeFault::Frame)?;
+    let Some((last, opcode, payload)) = parsed else {
+        return Ok(None);
+    };
+    let payload = payload.unwrap_or_default();
+    Ok(Some(match opcode {
+        OpCode::Ping => Incoming::Ping(payload),
+        OpCode::Pong => Incoming::Pong,
+        OpCode::Close => close(&payload)?,
+        OpCode::Text | OpCode::Binary if last => Incoming::Message(payload),
+        OpCode::Text | OpCode::Binary => {
+            message.insert(Assembly::default()).push(&payload, false)?;
+            Incoming::Fragment
+        }
+        OpCode::Continue => {
+            let assembly = message.as_mut().ok_or(IntakeFault::Fragments)?;
+            assembly.push(&payload, last)?;
+            match message.take_if(|_| last) {
+                Some(whole) => Incoming::Message(whole.buffer),
+                None => Incoming::Fragment,
+            }
+        }
+        OpCode::Bad => return Err(IntakeFault::Opcode),
+    }))
+}
+
+/// The text of a message, in memory of its own so that the read buffer is free again.
+///
+/// # Errors
+/// [`IntakeFault::Utf8`].
+pub fn text(payload: &[u8]) -> Result<ByteString, IntakeFault> {
+    ByteString::try_from(Bytes::copy_from_slice(payload)).map_err(|_| IntakeFault::Utf8)
+}
+
+/// Judges a frame by its header (RFC 6455 section 5.2) and tells whether all of it is here.
+fn is_complete(bytes: &[u8], in_message: bool, most: usize) -> Result<bool, IntakeFault> {
+    let &[first, second, ..] = bytes else {
+        return Ok(false);
+    };
+    if first & 0x70 != 0 {
+        return Err(IntakeFault::ReservedBits);
+    }
+    if second & 0x80 == 0 {
+        return Err(IntakeFault::Unmasked);
+    }
+    let (opcode, last, short) = (first & 0x0f, first & 0x80 != 0, second & 0x7f);
+    let is_control = opcode >= 8;
+    match opcode {
+        0 if !in_message => return Err(IntakeFault::Fragments),
+        1 | 2 if in_message => return Err(IntakeFault::Fragments),
+        0..=2 => {}
+        8..=10 if !last || short > 125 => return Err(IntakeFault::Control),
+        8..=10 => {}
+        _ => return Err(IntakeFault::Opcode),
+    }
+    let (header, payload) = match (short, bytes) {
+        (126, &[_, _, a, b, ..]) => (4, u64::from(u16::from_be_bytes([a, b]))),
+        (127, &[_, _, a, b, c, d, e, f, g, h, ..]) => {
+            (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        }
+        (126 | 127, _) => return Ok(false),
+        (short, _) => (2, u64::from(short)),
+    };
+    if payload > i64::MAX as u64 {
+        return Err(IntakeFault::Frame);
+    }
+    if !is_control && payload > most as u64 {
+        return Err(IntakeFault::TooBig);
+    }
+    const MASK: u64 = 4;
+    Ok(bytes.len() as u64 >= header + MASK + payload)
+}
+
+fn close(payload: &[u8]) -> Result<Incoming, IntakeFault> {
+    match Parser::try_parse_close_payload(payload) {
+        Ok(None) => Ok(Incoming::Close(None)),
+        // Echo only a code that is legal to send (realtime contract, section 12).
+        Ok(Some(reason)) => {
+            let code = CloseCode::sendable(u16::from(reason.code)).unwrap_or(CloseCode::NORMAL);
+            Ok(Incoming::Close(Some(code)))
+        }
+        Err(_) if payload.len() > 2 && std::str::from_utf8(&payload[2..]).is_err() => {
+            Err(IntakeFault::Utf8)
+        }
+        Err(_) => Err(IntakeFault::Close),
+    }
+}
+
+#[cfg(test)]
+mod tests;

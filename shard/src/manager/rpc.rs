@@ -1,0 +1,219 @@
+//! Calls between a user's connections (realtime contract, section 6).
+//!
+//! A call lives in the shard of its caller; its id ends in that shard's number, so that a target
+//! anywhere in the hub can send its answer home.
+
+use std::time::Duration;
+
+use ahash::AHashMap;
+use dormouse_protocol::ConnectionId;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::table::SlotToken;
+
+/// Who serves a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The serving connection.
+    pub token: SlotToken,
+    /// Position among all registrations of the process; the newest wins.
+    pub order: u64,
+}
+
+/// A connection that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its shard.
+    pub shard: u16,
+    /// The connection.
+    pub connection: ConnectionId,
+}
+
+/// A call that waits for its answer.
+#[derive(Debug)]
+pub struct OpenCall {
+    /// Who waits.
+    pub caller: SlotToken,
+    /// The caller's own id for the request, echoed in the ack.
+    pub correlation: Box<RawValue>,
+    /// The full method name, for `rpc-cancel`.
+    pub method: Box<str>,
+    /// Who may still answer.
+    pub targets: Vec<Target>,
+    /// When the caller is told that nobody did.
+    pub deadline: Instant,
+}
+
+/// Registrations and open calls of one shard.
+#[derive(Debug, Default)]
+pub struct Rpc {
+    registry: AHashMap<Box<str>, Registration>,
+    calls: AHashMap<Box<str>, OpenCall>,
+    /// Open calls per caller, so that the limit costs a look-up.
+    open: AHashMap<SlotToken, usize>,
+}
+
+impl Rpc {
+    /// Makes a connection the one that serves a method. `false` when it serves `most` already.
+    pub fn register(&mut self, method: &str, token: SlotToken, order: u64, most: usize) -> bool {
+        let held = self
+            .registry
+            .values()
+            .filter(|entry| entry.token == token)
+            .count();
+        let is_own = self
+            .registry
+            .get(method)
+            .is_some_and(|entry| entry.token == token);
+        if held >= most && !is_own {
+            return false;
+        }
+        self.registry
+            .insert(method.into(), Registration { token, order });
+        true
+    }
+
+    /// Ends a registration if this connection holds it.
+    pub fn unregister(&mut self, method: &str, token: SlotToken) -> bool {
+        let is_own = self
+            .registry
+            .get(method)
+            .is_some_and(|entry| entry.token == token);
+        if is_own {
+            self.registry.remove(method);
+        }
+        is_own
+    }
+
+    /// Who serves the method.
+    pub fn registration(&self, method: &str) -> Option<Registration> {
+        self.registry.get(method).copied()
+    }
+
+    /// The methods that each connection serves, to be stored with its attachment.
+    pub fn methods_by_connection(&self) -> AHashMap<SlotToken, Vec<(Box<str>, u64)>> {
+        let mut methods: AHashMap<_, Vec<_>> = AHashMap::new();
+        for (method, entry) in &self.registry {
+            methods
+                .entry(entry.token)
+                .or_default()
+                .push((method.clone(), entry.order));
+        }
+        methods
+    }
+
+    /// Opens a call under its id.
+    pub fn open(&mut self, id: Box<str>, call: OpenCall) {
+        *self.open.entry(call.caller).or_default() += 1;
+        self.calls.insert(id, call);
+    }
+
+    fn remove_if(
+        &mut self,
+        mut is_over: impl FnMut(&OpenCall) -> bool,
+    ) -> Vec<(Box<str>, OpenCall)> {
+        let removed: Vec<_> = self.calls.extract_if(|_, call| is_over(call)).collect();
+        for (_, call) in &removed {
+            self.count_end(call.caller);
+        }
+        removed
+    }
+
+    fn count_end(&mut self, caller: SlotToken) {
+        if let Some(count) = self.open.get_mut(&caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(&caller);
+            }
+        }
+    }
+
+    /// How many calls a connection has open.
+    pub fn open_calls_of(&self, caller: SlotToken) -> usize {
+        self.open.get(&caller).copied().unwrap_or(0)
+    }
+
+    /// Whether any call is open; a shard does not sleep while one is.
+    pub fn has_open_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Ends the call that `from` answers, if it was asked. First answer wins.
+    pub fn answer(&mut self, id: &str, from: ConnectionId) -> Option<OpenCall> {
+        let is_target =
+            |call: &OpenCall| call.targets.iter().any(|target| target.connection == from);
+        if !self.calls.get(id).is_some_and(is_target) {
+            return None;
+        }
+        let call = self.calls.remove(id)?;
+        self.count_end(call.caller);
+        Some(call)
+    }
+
+    /// Ends a call that its caller cancels, by the call's id or by the caller's own.
+    pub fn cancel(&mut self, caller: SlotToken, id: &str) -> Option<(Box<str>, OpenCall)> {
+        let is_own = |call: &OpenCall| call.caller == caller;
+        let is_meant = |call: &OpenCall| {
+            is_own(call)
+                && dormouse_protocol::envelope::string(&call.correlation)
+                    .is_some_and(|own| own == id)
+        };
+        let id = match self.calls.get_key_value(id) {
+            Some((call_id, call)) if is_own(call) => call_id.clone(),
+            _ => self
+                .calls
+                .iter()
+                .find(|(_, call)| is_meant(call))?
+                .0
+                .clone(),
+        };
+        self.count_end(caller);
+        self.calls.remove_entry(&id)
+    }
+
+    /// Ends all calls of a caller that is gone, and its registrations.
+    pub fn forget_connection(&mut self, token: SlotToken) -> Vec<(Box<str>, OpenCall)> {
+        self.registry.retain(|_, entry| entry.token != token);
+        self.remove_if(|call| call.caller == token)
+    }
+
+    /// Takes a target that is gone out of all calls; returns those that nobody can answer now.
+    pub fn forget_target(&mut self, connection: ConnectionId) -> Vec<(Box<str>, OpenCall)> {
+        for call in self.calls.values_mut() {
+            call.targets
+                .retain(|target| target.connection != connection);
+        }
+        self.remove_if(|call| call.targets.is_empty())
+    }
+
+    /// Ends the calls whose time is over.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Box<str>, OpenCall)> {
+        self.remove_if(|call| call.deadline <= now)
+    }
+
+    /// When the next call's time is over.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.calls.values().map(|call| call.deadline).min()
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.registry.is_empty() && self.calls.is_empty()
+    }
+}
+
+/// A fresh id for a call made in this shard: unguessable, so that only a target can answer.
+pub fn new_id(shard: u16) -> Box<str> {
+    format!("{:032x}-{shard}", rand::random::<u128>()).into()
+}
+
+/// The number of the shard in which a call was made.
+pub fn home_of(id: &str) -> Option<u16> {
+    id.rsplit_once('-')?.1.parse().ok()
+}
+
+/// The deadline of a call made now.
+pub fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
+}

@@ -1,0 +1,377 @@
+//! The sockets of one worker: reading, posting, flushing and closing.
+//!
+//! Owns the connection table, the epoll registrations, the frames of the current turn and the
+//! worker's buffers. Called by the worker's loop and, through the worker, by its shards; never
+//! from another thread. It knows owners only as numbers: what a message means is not its business.
+
+mod closing;
+mod flushing;
+mod reading;
+mod sweeping;
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ahash::AHashMap;
+use bytes::BytesMut;
+use bytestring::ByteString;
+use dormouse_protocol::{CloseCode, ConnectionId};
+use tokio::time::Instant;
+
+use crate::counters::IoCounters;
+use crate::frame::Frame;
+use crate::outbox::OutboxLimits;
+use crate::poller::Poller;
+use crate::settings::ShardSettings;
+use crate::table::{Owner, Slot, SlotToken, Table};
+use crate::turn::{FrameRef, Turn};
+
+/// Resolution of the worker's timers: idle checks, pings, rate refills.
+pub const TICK: Duration = Duration::from_millis(250);
+/// Longest silence that can be told, in ticks: the clock wraps, and a slot is only looked at now
+/// and then. 4.5 hours; a longer idle timeout counts as this.
+const MOST_IDLE_TICKS: u16 = u16::MAX - 64;
+/// Most bytes taken from a socket by one call.
+const READ_BYTES: usize = 64 * 1024;
+/// Most calls per readiness event, so that no socket starves another.
+const READS_PER_EVENT: usize = 4;
+/// Frames of one socket in one turn, after which it is flushed at once.
+const DEPTH_BEFORE_FLUSH: u32 = 64;
+/// How long a closing connection may take to be read to its end and to answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Which queue a posted frame's socket is flushed from: answers do not wait behind a fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Answers to the sender; flushed first.
+    Reply,
+    /// Deliveries to many; flushed in slices.
+    Fanout,
+}
+
+/// A message for an owner.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Who sent it.
+    pub token: SlotToken,
+    /// Whose connection it is.
+    pub owner: Owner,
+    /// Its text.
+    pub text: ByteString,
+}
+
+/// A connection that is no longer its owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The connection.
+    pub token: SlotToken,
+    /// Whose it was.
+    pub owner: Owner,
+}
+
+/// Everything about the sockets of one worker.
+#[derive(Debug)]
+pub struct Sockets {
+    table: Table,
+    turn: Turn,
+    replies: VecDeque<SlotToken>,
+    fanout: VecDeque<SlotToken>,
+    poller: Rc<Poller>,
+    scratch: Box<[u8]>,
+    buffer: BytesMut,
+    joined: Vec<u8>,
+    limits: OutboxLimits,
+    message_bytes: usize,
+    frames_per_second: u32,
+    frame_burst: u16,
+    ping_ticks: u16,
+    idle_ticks: u16,
+    tick: u16,
+    sweep_next: u32,
+    /// Connections with bytes left to read, to be read before the next wait.
+    again: Vec<SlotToken>,
+    ended: Vec<Ended>,
+    /// Of those, the connections of shards that have not been told. A shard that wakes meanwhile
+    /// still needs their attachments: they decide who must hear of the end.
+    untold: AHashMap<SlotToken, (ConnectionId, u32)>,
+    lingering: VecDeque<(Instant, SlotToken)>,
+    /// The pong of this millisecond, shared by all who ping in it.
+    pong: (u64, Frame),
+    ping: Frame,
+    /// Slots with an outbox.
+    backlogged: usize,
+    pub(crate) io: IoCounters,
+}
+
+impl Sockets {
+    /// An empty room.
+    pub fn new(poller: Rc<Poller>, settings: &ShardSettings) -> Self {
+        let ticks = |time: Duration| {
+            u16::try_from(time.as_millis() / TICK.as_millis())
+                .unwrap_or(u16::MAX)
+                .max(1)
+        };
+        Self {
+            table: Table::default(),
+            turn: Turn::default(),
+            replies: VecDeque::new(),
+            fanout: VecDeque::new(),
+            poller,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            buffer: BytesMut::with_capacity(READ_BYTES),
+            joined: Vec::new(),
+            limits: OutboxLimits {
+                frames: settings.outbox_frames,
+                bytes: settings.outbox_bytes,
+            },
+            message_bytes: settings.message_bytes,
+            frames_per_second: settings.frames_per_second,
+            frame_burst: u16::try_from(settings.frame_burst).unwrap_or(u16::MAX),
+            ping_ticks: ticks(settings.ping_interval),
+            idle_ticks: ticks(settings.idle_timeout).min(MOST_IDLE_TICKS),
+            tick: 0,
+            sweep_next: 0,
+            again: Vec::new(),
+            ended: Vec::new(),
+            untold: AHashMap::new(),
+            lingering: VecDeque::new(),
+            pong: (0, Frame::ping()),
+            ping: Frame::ping(),
+            backlogged: 0,
+            io: IoCounters::default(),
+        }
+    }
+
+    /// Takes a socket in and watches it. What `slot.partial` already holds is read in this turn.
+    ///
+    /// # Errors
+    /// When the kernel refuses the registration; the socket is closed.
+    pub fn insert(&mut self, mut slot: Slot) -> io::Result<SlotToken> {
+        slot.last_seen = self.tick;
+        slot.allowance = self.frame_burst;
+        let has_early_bytes = slot.partial.is_some();
+        let is_backlogged = slot.outbox.is_some();
+        let token = self.table.insert(slot);
+        // Spread over half an interval, so that a burst of connects is no burst of pings.
+        let spread = token.index().wrapping_mul(2_654_435_761) >> 16;
+        let half = self.ping_ticks / 2;
+        let tick = self.tick;
+        if let Some(slot) = self.table.get_mut(token) {
+            slot.ping_due = tick.wrapping_add(half + (spread % u32::from(half.max(1))) as u16);
+            if let Err(err) = self.poller.add(&slot.socket, token) {
+                self.table.remove(token);
+                return Err(err);
+            }
+        }
+        if is_backlogged {
+            self.backlogged += 1;
+            self.watch_output(token, true);
+        }
+        if has_early_bytes {
+            self.again.push(token);
+        }
+        Ok(token)
+    }
+
+    /// Takes a connection out with all its state, to give it to another worker.
+    pub fn detach(&mut self, token: SlotToken) -> Option<Slot> {
+        self.flush_one(token);
+        let slot = self.take(token)?;
+        if let Err(err) = self.poller.delete(&slot.socket) {
+            tracing::error!(%err, "a socket that moves was not watched");
+        }
+        Some(slot)
+    }
+
+    /// Holds a frame to be posted to any number of connections; released by [`Sockets::release`].
+    pub fn hold(&mut self, frame: Frame) -> FrameRef {
+        self.turn.hold(frame)
+    }
+
+    /// Ends a hold.
+    pub fn release(&mut self, frame: FrameRef) {
+        self.turn.release(frame);
+    }
+
+    /// Hands a held frame to a connection. `false` when the connection is gone or closing.
+    pub fn post(&mut self, token: SlotToken, frame: FrameRef, lane: Lane) -> bool {
+        let Some(slot) = self.table.get_mut(token) else {
+            return false;
+        };
+        if slot.owner() == Owner::Leaving {
+            return false;
+        }
+        if let Some(outbox) = &mut slot.outbox {
+            let result = outbox.push(self.turn.frame(frame).clone(), self.limits);
+            self.io.ephemerals_dropped += u64::from(outbox.take_dropped());
+            self.io.frames_out += u64::from(result.is_ok());
+            if result.is_err() {
+                self.io.slow_consumers += 1;
+                self.close(
+                    token,
+                    CloseCode::SLOW_CONSUMER,
+                    CloseCode::SLOW_CONSUMER.reason(),
+                );
+                return false;
+            }
+            return true;
+        }
+        let depth = self.turn.append(&mut slot.head, &mut slot.tail, frame);
+        if depth == 1 {
+            match lane {
+                Lane::Reply => self.replies.push_back(token),
+                Lane::Fanout => self.fanout.push_back(token),
+            }
+        } else if depth >= DEPTH_BEFORE_FLUSH {
+            self.flush_one(token);
+        }
+        true
+    }
+
+    /// Hands one frame to one connection.
+    pub fn send(&mut self, token: SlotToken, frame: Frame) -> bool {
+        let frame = self.hold(frame);
+        let sent = self.post(token, frame, Lane::Reply);
+        self.release(frame);
+        sent
+    }
+
+    /// The id and owner of a connection.
+    pub fn connection(&self, token: SlotToken) -> Option<(ConnectionId, Owner)> {
+        self.table.get(token).map(|slot| (slot.id, slot.owner()))
+    }
+
+    /// Milliseconds since a frame last came in, in steps of a tick.
+    pub fn silence(&self, token: SlotToken) -> Option<u64> {
+        let slot = self.table.get(token)?;
+        let ticks = self.tick.wrapping_sub(slot.last_seen);
+        Some(u64::from(ticks) * TICK.as_millis() as u64)
+    }
+
+    /// The connection of this id: a scan, for admins.
+    pub fn find(&self, id: ConnectionId) -> Option<SlotToken> {
+        let is_open = |slot: &Slot| slot.id == id && slot.owner() != Owner::Leaving;
+        self.table
+            .iter()
+            .find(|(_, slot)| is_open(slot))
+            .map(|(token, _)| token)
+    }
+
+    /// Every connection of one owner: a scan, for the rare case that its list is lost.
+    pub fn owned_by(&self, owner: Owner) -> Vec<SlotToken> {
+        self.table
+            .iter()
+            .filter(|(_, slot)| slot.owner() == owner)
+            .map(|(token, _)| token)
+            .collect()
+    }
+
+    /// Counts a message that was no envelope; returns how many came in a row.
+    pub fn count_bad_frame(&mut self, token: SlotToken) -> u8 {
+        let Some(slot) = self.table.get_mut(token) else {
+            return 0;
+        };
+        slot.bad_frames = slot.bad_frames.saturating_add(1);
+        slot.bad_frames
+    }
+
+    /// Ends a row of bad messages.
+    pub fn forgive_bad_frames(&mut self, token: SlotToken) {
+        if let Some(slot) = self.table.get_mut(token) {
+            slot.bad_frames = 0;
+        }
+    }
+
+    /// Waiting frames and bytes of every owner that has any.
+    pub fn backlogs(&self, mut each: impl FnMut(Owner, usize, usize)) {
+        if self.backlogged == 0 {
+            return;
+        }
+        for (_, slot) in self.table.iter() {
+            if let Some(outbox) = &slot.outbox {
+                each(slot.owner(), outbox.frames(), outbox.bytes());
+            }
+        }
+    }
+
+    /// Open and closing connections.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are no connections.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// One past the highest index of the table.
+    pub fn end(&self) -> u32 {
+        self.table.end()
+    }
+
+    /// The connection at an index of the table.
+    pub fn token_at(&self, index: u32) -> Option<SlotToken> {
+        self.table.token_at(index)
+    }
+
+    /// Connections that ended since the last call, in order. Each is followed by
+    /// [`Sockets::told`] once its owner knows.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Notes that a connection's owner knows of its end.
+    pub fn told(&mut self, token: SlotToken) {
+        self.untold.remove(&token);
+        if self.untold.is_empty() && self.untold.capacity() > 1024 {
+            self.untold = AHashMap::new();
+        }
+    }
+
+    /// The id of a shard's connection: one that is open, or that has ended without the shard
+    /// knowing yet.
+    pub fn member_of(&self, shard: u32, token: SlotToken) -> Option<ConnectionId> {
+        match self.connection(token) {
+            Some((id, Owner::Shard(owner))) if owner == shard => Some(id),
+            _ => self
+                .untold
+                .get(&token)
+                .filter(|(_, owner)| *owner == shard)
+                .map(|(id, _)| *id),
+        }
+    }
+
+    fn note_end(&mut self, token: SlotToken, id: ConnectionId, owner: Owner) {
+        if let Owner::Shard(shard) = owner {
+            self.untold.insert(token, (id, shard));
+        }
+        self.ended.push(Ended { token, owner });
+    }
+
+    /// Whether connections ended that nobody has asked for.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    fn watch_output(&mut self, token: SlotToken, on: bool) {
+        if let Some(slot) = self.table.get(token)
+            && let Err(err) = self.poller.watch_output(&slot.socket, token, on)
+        {
+            tracing::error!(%err, "cannot change what a socket is watched for");
+        }
+    }
+
+    /// Removes a slot and what waits for it in this turn.
+    fn take(&mut self, token: SlotToken) -> Option<Slot> {
+        let mut slot = self.table.remove(token)?;
+        while let Some(frame) = self.turn.pop(&mut slot.head, &mut slot.tail) {
+            self.turn.release(frame);
+        }
+        if slot.outbox.is_some() {
+            self.backlogged -= 1;
+        }
+        Some(slot)
+    }
+}

@@ -1,0 +1,228 @@
+//! From readable sockets to messages.
+
+use bytes::BytesMut;
+use dormouse_protocol::envelope::EXACT_PING;
+use dormouse_protocol::{CloseCode, frames};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use super::{Inbound, Lane, READS_PER_EVENT, Sockets, TICK};
+use crate::frame::Frame;
+use crate::intake::{self, Incoming, IntakeFault, Partial};
+use crate::table::{Owner, Slot, SlotToken};
+
+impl Sockets {
+    /// Reads a ready socket; messages for owners go to `inbox`. What is left unread for the sake
+    /// of the others is read by [`Sockets::read_again`].
+    pub fn read(&mut self, token: SlotToken, now: u64, inbox: &mut Vec<Inbound>) {
+        if self
+            .table
+            .get(token)
+            .is_some_and(|slot| slot.partial.is_some())
+        {
+            self.feed(token, 0, now, inbox);
+        }
+        for _ in 0..READS_PER_EVENT {
+            let Some(slot) = self.table.get(token) else {
+                return;
+            };
+            match rustix::net::recv(&slot.socket, &mut self.scratch[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return self.peer_gone(token),
+                Ok((count, _)) => {
+                    self.io.bytes_in += count as u64;
+                    self.feed(token, count, now, inbox);
+                    if count < self.scratch.len() {
+                        // A short read means drained; the next edge reports what comes later.
+                        // A FIN that has come with these bytes has been reported already.
+                        if self.table.get(token).is_some_and(|slot| slot.peer_closed) {
+                            continue;
+                        }
+                        return;
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    // A peer that has sent its FIN is read to zero, so this one took no output.
+                    if self.is_half_gone(token) {
+                        self.peer_gone(token);
+                    }
+                    return;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return self.peer_gone(token),
+            }
+        }
+        self.read_later(token);
+    }
+
+    /// Has a socket read before the next wait, once.
+    pub(super) fn read_later(&mut self, token: SlotToken) {
+        if !self.again.contains(&token) {
+            self.again.push(token);
+        }
+    }
+
+    fn is_half_gone(&self, token: SlotToken) -> bool {
+        self.table
+            .get(token)
+            .is_some_and(|slot| slot.peer_closed && slot.owner() != Owner::Leaving)
+    }
+
+    /// Whether some sockets are not read to their end.
+    pub fn has_unread(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Goes on reading where [`Sockets::read`] stopped.
+    pub fn read_again(&mut self, now: u64, inbox: &mut Vec<Inbound>) {
+        for token in std::mem::take(&mut self.again) {
+            self.read(token, now, inbox);
+        }
+    }
+
+    /// Notes that the peer has sent its FIN, so that reading goes on to the end.
+    pub fn note_hang_up(&mut self, token: SlotToken) {
+        if let Some(slot) = self.table.get_mut(token) {
+            slot.peer_closed = true;
+        }
+    }
+
+    /// Parses `count` fresh bytes of the scratch buffer behind what the slot has kept.
+    fn feed(&mut self, token: SlotToken, count: usize, now: u64, inbox: &mut Vec<Inbound>) {
+        let Some(slot) = self.table.get_mut(token) else {
+            return;
+        };
+        let fresh = self.scratch.get(..count).unwrap_or_default();
+        // Own bytes while something is incomplete, else the worker's buffer.
+        let own = slot.partial.take();
+        let is_own = own.is_some();
+        let Partial {
+            mut frame,
+            mut message,
+        } = match own {
+            Some(partial) => *partial,
+            None => Partial {
+                frame: std::mem::take(&mut self.buffer),
+                message: None,
+            },
+        };
+        frame.extend_from_slice(fresh);
+        let mut open = true;
+        while open {
+            match intake::next(&mut frame, &mut message, self.message_bytes) {
+                Ok(Some(incoming)) => open = self.take_incoming(token, incoming, now, inbox),
+                Ok(None) => break,
+                Err(fault) => {
+                    self.refuse(token, fault);
+                    open = false;
+                }
+            }
+        }
+        let left = open && (!frame.is_empty() || message.is_some());
+        if left && let Some(slot) = self.table.get_mut(token) {
+            let frame = if is_own {
+                std::mem::take(&mut frame)
+            } else {
+                BytesMut::from(&frame[..])
+            };
+            slot.partial = Some(Box::new(Partial { frame, message }));
+        }
+        if !is_own {
+            frame.clear();
+            self.buffer = frame;
+        }
+    }
+
+    /// Handles one event; `false` when nothing more may be read from the connection.
+    fn take_incoming(
+        &mut self,
+        token: SlotToken,
+        incoming: Incoming,
+        now: u64,
+        inbox: &mut Vec<Inbound>,
+    ) -> bool {
+        let owner = match self.admit_frame(token) {
+            Some(Owner::Leaving) => {
+                // Only the answer to our close frame is of interest.
+                if let Incoming::Close(_) = incoming {
+                    self.note_hang_up(token);
+                    self.finish_leaving(token);
+                    return false;
+                }
+                return true;
+            }
+            Some(owner) => owner,
+            None => return false,
+        };
+        match incoming {
+            Incoming::Message(payload) => {
+                if payload[..] == *EXACT_PING && owner != Owner::Lobby {
+                    self.answer_ping(token, now);
+                    return true;
+                }
+                match intake::text(&payload) {
+                    Ok(text) => inbox.push(Inbound { token, owner, text }),
+                    Err(fault) => {
+                        self.refuse(token, fault);
+                        return false;
+                    }
+                }
+            }
+            Incoming::Ping(payload) => {
+                self.send(token, Frame::pong(&payload));
+            }
+            Incoming::Pong | Incoming::Fragment => {}
+            Incoming::Close(code) => {
+                self.answer_close(token, code);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Counts a frame against the connection's rate; `None` when the connection is gone or over.
+    fn admit_frame(&mut self, token: SlotToken) -> Option<Owner> {
+        let tick = self.tick;
+        let (per_second, burst) = (self.frames_per_second, self.frame_burst);
+        let slot = self.table.get_mut(token)?;
+        self.io.frames_in += 1;
+        // What a closing connection sends is thrown away, and its end is near: no second verdict.
+        if slot.owner() == Owner::Leaving {
+            return Some(Owner::Leaving);
+        }
+        let ticks = u32::from(tick.wrapping_sub(slot.last_seen));
+        let refill = u64::from(ticks) * u64::from(per_second) * TICK.as_millis() as u64;
+        // Rounded up: a rate under one frame per tick must not shut out who keeps to it.
+        let refill = refill.div_ceil(1000);
+        let allowance = (u64::from(slot.allowance) + refill).min(u64::from(burst)) as u16;
+        slot.last_seen = tick;
+        let Some(left) = allowance.checked_sub(1) else {
+            self.io.rate_closed += 1;
+            self.close(
+                token,
+                CloseCode::POLICY,
+                "too many messages; slow down and reconnect",
+            );
+            return None;
+        };
+        slot.allowance = left;
+        Some(slot.owner())
+    }
+
+    /// The exact ping is answered here, whether the shard is asleep or not: one encoding serves
+    /// all pings of a millisecond.
+    fn answer_ping(&mut self, token: SlotToken, now: u64) {
+        if self.pong.0 != now {
+            self.pong = (now, Frame::text(&frames::pong(now, None)));
+        }
+        self.io.pings += 1;
+        let pong = self.turn.hold(self.pong.1.clone());
+        self.post(token, pong, Lane::Reply);
+        self.turn.release(pong);
+    }
+
+    fn refuse(&mut self, token: SlotToken, fault: IntakeFault) {
+        let is_open = |slot: &Slot| slot.owner() != Owner::Leaving;
+        self.io.protocol_faults += u64::from(self.table.get(token).is_some_and(is_open));
+        self.close(token, fault.close_code(), &fault.to_string());
+    }
+}

@@ -1,0 +1,188 @@
+//! sled as the store's backend.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use super::{Backend, Changes, Entries, StoreError};
+
+/// Changes in one batch. Of 15,000 changes, batches of 128 keep sled at a sixth of the memory that
+/// one batch takes (420 against 2,500 bytes per change), and are no slower.
+const BATCH: usize = 128;
+/// A key that is none of a shard.
+const PROBE: &[u8] = b"probe";
+/// sled's write buffers are as large as a segment.
+const SEGMENT_BYTES: usize = 64 * 1024;
+
+/// A sled database in a folder of its own.
+///
+/// After an I/O error sled refuses to write until it is opened again, and on a full disk it cannot
+/// be opened. So it is closed when that happens, and opened by the next write that succeeds; what
+/// it held is in memory meanwhile, so that shards can wake. The lock is taken to wake a shard and
+/// to store, never to deliver.
+#[derive(Debug)]
+pub struct SledBackend {
+    folder: PathBuf,
+    cache_bytes: u64,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Trees),
+    /// The attachments that were readable at the error.
+    Closed(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+#[derive(Clone, Debug)]
+struct Trees {
+    db: sled::Db,
+    attachments: sled::Tree,
+    tiers: sled::Tree,
+}
+
+impl SledBackend {
+    /// Opens or creates the database.
+    ///
+    /// # Errors
+    /// When the folder is not writable, in use by another process, or damaged.
+    pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let trees = open(folder, cache_bytes)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            cache_bytes,
+            state: RwLock::new(State::Open(trees)),
+        })
+    }
+
+    /// The open database; opens it if it is closed.
+    fn trees(&self) -> Result<Trees, StoreError> {
+        if let State::Open(trees) = &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(trees.clone());
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open(trees) = &*state {
+            return Ok(trees.clone());
+        }
+        let trees = open(&self.folder, self.cache_bytes)?;
+        *state = State::Open(trees.clone());
+        Ok(trees)
+    }
+
+    /// Closes the database after an error. It can still read what it has not to write for.
+    fn failed(&self, err: &sled::Error) -> StoreError {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open(trees) = &*state {
+            let readable = trees.attachments.iter().filter_map(Result::ok);
+            let owned = readable.map(|(key, value)| (key.to_vec(), value.to_vec()));
+            *state = State::Closed(owned.collect());
+        }
+        explain(err, &self.folder)
+    }
+}
+
+impl Backend for SledBackend {
+    fn scan(&self, prefix: &[u8]) -> Result<Entries, StoreError> {
+        let trees = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(trees) => trees.clone(),
+            State::Closed(kept) => {
+                let from_prefix = kept.range(prefix.to_vec()..);
+                let found = from_prefix.take_while(|(key, _)| key.starts_with(prefix));
+                return Ok(found
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect());
+            }
+        };
+        let entries = trees.attachments.scan_prefix(prefix);
+        entries
+            .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
+            .collect::<Result<_, _>>()
+            .map_err(|err| self.failed(&err))
+    }
+
+    fn apply(&self, changes: Changes) -> Result<(), StoreError> {
+        let result = {
+            let trees = self.trees()?;
+            let mut changes = changes.into_iter().peekable();
+            let mut result = Ok(());
+            while result.is_ok() && changes.peek().is_some() {
+                let mut batch = sled::Batch::default();
+                for (key, value) in changes.by_ref().take(BATCH) {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+                result = trees.attachments.apply_batch(batch);
+            }
+            result.and_then(|()| trees.db.flush())
+        };
+        result.map(drop).map_err(|err| self.failed(&err))
+    }
+
+    fn tiers(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let text = |bytes: sled::IVec| String::from_utf8_lossy(&bytes).into_owned();
+        let entries = self.trees()?.tiers.iter();
+        entries
+            .map(|entry| entry.map(|(user, tier)| (text(user), text(tier))))
+            .collect::<Result<_, _>>()
+            .map_err(|err| self.failed(&err))
+    }
+
+    fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<(), StoreError> {
+        let result = {
+            let trees = self.trees()?;
+            match tier {
+                Some(tier) => trees.tiers.insert(user, tier),
+                None => trees.tiers.remove(user),
+            }
+            .and_then(|_| trees.db.flush())
+        };
+        result.map(drop).map_err(|err| self.failed(&err))
+    }
+}
+
+fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, StoreError> {
+    let explain = |err| explain(&err, folder);
+    let db = sled::Config::new()
+        .path(folder)
+        .cache_capacity(cache_bytes)
+        .mode(sled::Mode::LowSpace)
+        .segment_size(SEGMENT_BYTES)
+        // Durability comes from the flush after each group, not from a timer.
+        .flush_every_ms(None)
+        .open()
+        .map_err(explain)?;
+    let attachments = db.open_tree("attachments").map_err(explain)?;
+    let tiers = db.open_tree("tiers").map_err(explain)?;
+    // The first write sets up 2 MB of buffers and page table, and shows a disk that cannot be
+    // written to: both belong to the start.
+    let probe = || {
+        attachments.insert(PROBE, &[0])?;
+        attachments.remove(PROBE)?;
+        db.flush()
+    };
+    probe().map_err(explain)?;
+    Ok(Trees {
+        db,
+        attachments,
+        tiers,
+    })
+}
+
+fn explain(err: &sled::Error, folder: &Path) -> StoreError {
+    let folder = folder.display();
+    StoreError::new(match err {
+        sled::Error::Io(err) if err.to_string().contains("lock") => format!(
+            "the store in {folder} is in use by another process; stop it or set another data_dir"
+        ),
+        sled::Error::Io(err) => {
+            format!("the store in {folder} fails: {err}; check free space and permissions")
+        }
+        sled::Error::Corruption { .. } => format!(
+            "the store in {folder} is damaged; move the folder away and start again (it holds \
+             sleeping connections, which are gone anyway, and tier overrides)"
+        ),
+        err => format!("the store in {folder} fails: {err}"),
+    })
+}

@@ -1,0 +1,156 @@
+//! The lobby's rules in action (realtime contract, section 2.4).
+
+use std::rc::Rc;
+
+use bytestring::ByteString;
+use dormouse_protocol::{AuthState, CloseCode, frames};
+use tokio::time::Instant;
+
+use super::admin::STOPPING;
+use super::{Worker, unix_ms};
+use crate::arrival::{Arrival, Claim, Greeting, Newcomer};
+use crate::command::Command;
+use crate::frame::Frame;
+use crate::lobby::{self, FirstMessage, Guest, MOST_WAITING};
+use crate::table::{Owner, SlotToken};
+
+impl Worker {
+    /// Takes in a connection that has yet to authenticate.
+    pub(super) fn wait(&self, newcomer: Newcomer) {
+        let Newcomer {
+            mut slot,
+            labels,
+            accept,
+            connected_at,
+            started,
+            permit,
+        } = newcomer;
+        slot.set_owner(Owner::Lobby);
+        let mut sockets = self.sockets.borrow_mut();
+        match sockets.insert(slot) {
+            Ok(token) => {
+                sockets.send(token, Frame::raw(accept));
+                if self.draining.get() {
+                    return sockets.close(token, CloseCode::GOING_AWAY, STOPPING);
+                }
+                let guest = Guest {
+                    connected_at,
+                    started,
+                    labels,
+                    wish: None,
+                    waiting: Vec::new(),
+                    permit,
+                };
+                let deadline = started + self.settings().auth_deadline;
+                self.lobby.borrow_mut().enter(token, guest, deadline);
+            }
+            Err(err) => tracing::error!(%err, "cannot watch a socket; its connection is dropped"),
+        }
+    }
+
+    /// A message of a guest.
+    pub(super) fn hear_guest(self: &Rc<Self>, token: SlotToken, text: ByteString) {
+        let mut lobby = self.lobby.borrow_mut();
+        let Some(guest) = lobby.get_mut(token) else {
+            return;
+        };
+        let now = unix_ms();
+        if guest.wish.is_some() {
+            if guest.waiting.len() < MOST_WAITING {
+                guest.waiting.push(text);
+            } else {
+                let reason = "too many messages before authentication";
+                self.sockets
+                    .borrow_mut()
+                    .close(token, CloseCode::POLICY, reason);
+            }
+            return;
+        }
+        match lobby::read(&text, &guest.labels) {
+            FirstMessage::Auth {
+                token: secret,
+                wish,
+            } => {
+                guest.wish = Some(wish);
+                drop(lobby);
+                self.sockets.borrow_mut().forgive_bad_frames(token);
+                let inbox = self.inbox();
+                let done = Box::new(move |claim| {
+                    // The worker may have stopped meanwhile.
+                    let _ = inbox.send(Command::Verified(token, claim));
+                });
+                self.common.gate.verify(&secret, done);
+            }
+            FirstMessage::NotAuth(reason) => {
+                let json = frames::auth_error(CloseCode::AUTH_FAILED, reason, now);
+                let mut sockets = self.sockets.borrow_mut();
+                sockets.forgive_bad_frames(token);
+                sockets.send(token, Frame::text(&json));
+            }
+            FirstMessage::NoEnvelope(err) => {
+                let code = CloseCode::PROTOCOL_ERROR;
+                let mut sockets = self.sockets.borrow_mut();
+                sockets.send(
+                    token,
+                    Frame::text(&frames::error(code, &err.to_string(), now)),
+                );
+                if sockets.count_bad_frame(token) >= self.settings().bad_frames {
+                    let reason = "too many messages in a row that are no envelope";
+                    sockets.close(token, code, reason);
+                }
+            }
+        }
+    }
+
+    /// The token of a guest is verified: it goes to its shard, or out.
+    pub(super) fn verified(&self, token: SlotToken, claim: Option<Claim>) {
+        let Some(guest) = self.lobby.borrow_mut().leave(token) else {
+            return;
+        };
+        let (Some(claim), Some(wish)) = (claim, guest.wish) else {
+            return self.turn_away(token, CloseCode::AUTH_FAILED, "invalid or expired token");
+        };
+        let labels = match wish {
+            Ok(labels) => labels,
+            Err(err) => return self.turn_away(token, lobby::close_code(err), &err.to_string()),
+        };
+        let Some(slot) = self.sockets.borrow_mut().detach(token) else {
+            return;
+        };
+        let user = claim.user.clone();
+        let arrival = Arrival {
+            slot,
+            claim,
+            labels,
+            auth_state: AuthState::Authenticated,
+            connected_at: guest.connected_at,
+            started: guest.started,
+            greeting: Greeting::Late {
+                waiting: guest.waiting,
+            },
+        };
+        self.send_home(&user, Command::Admit(Box::new(arrival)));
+    }
+
+    /// Turns away the guests whose deadline has passed.
+    pub(super) fn turn_away_overdue(&self, now: Instant) {
+        loop {
+            let overdue = self.lobby.borrow_mut().overdue(now);
+            let Some(token) = overdue else {
+                return;
+            };
+            self.lobby.borrow_mut().leave(token);
+            self.turn_away(token, CloseCode::AUTH_TIMEOUT, "no authentication in time");
+        }
+    }
+
+    fn turn_away(&self, token: SlotToken, code: CloseCode, reason: &str) {
+        self.count(|counters| *counters.lobby_refused.entry(code.label()).or_default() += 1);
+        let mut sockets = self.sockets.borrow_mut();
+        sockets.send(
+            token,
+            Frame::text(&frames::auth_error(code, reason, unix_ms())),
+        );
+        sockets.close(token, code, reason);
+    }
+}

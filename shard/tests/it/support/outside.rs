@@ -1,0 +1,100 @@
+//! The server around the shards: who verifies tokens, and what the application hears.
+
+use std::sync::Mutex;
+
+use dormouse_shard::application::{Application, Delivery, EventOutcome, EventReply, EventRequest};
+use dormouse_shard::arrival::{Claim, Gate};
+
+type Done = Box<dyn FnOnce(Option<Claim>) + Send>;
+
+/// A gate that answers when it is told to: `user:<name>` is a good token of that user.
+#[derive(Default)]
+pub struct Door {
+    waiting: Mutex<Option<Vec<(String, Done)>>>,
+}
+
+impl Door {
+    /// Keeps verifications waiting from now on.
+    pub fn hold(&self) {
+        *self.waiting.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// Tokens that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Answers all that wait, and from now on at once.
+    pub fn open(&self) {
+        for (token, done) in self.waiting.lock().unwrap().take().into_iter().flatten() {
+            done(judge(&token));
+        }
+    }
+}
+
+fn judge(token: &str) -> Option<Claim> {
+    let user = token.strip_prefix("user:")?;
+    Some(Claim {
+        user: user.into(),
+        tier: None,
+    })
+}
+
+impl Gate for Door {
+    fn verify(&self, token: &str, done: Done) {
+        match &mut *self.waiting.lock().unwrap() {
+            Some(waiting) => waiting.push((token.to_owned(), done)),
+            None => done(judge(token)),
+        }
+    }
+}
+
+/// An application that writes down what it hears and handles `app-…` events.
+#[derive(Default)]
+pub struct Recorder {
+    /// Machines that came online or went offline.
+    pub presence: Mutex<Vec<(String, String, bool)>>,
+    /// Events it was given.
+    pub events: Mutex<Vec<String>>,
+    /// Events of `app-later` end when these are dropped.
+    pub later: Mutex<Vec<tokio::sync::oneshot::Sender<()>>>,
+}
+
+impl Recorder {
+    /// What it heard of machines since the last call.
+    pub fn take_presence(&self) -> Vec<(String, String, bool)> {
+        std::mem::take(&mut *self.presence.lock().unwrap())
+    }
+}
+
+impl Application for Recorder {
+    fn handles(&self, event: &str) -> bool {
+        event.starts_with("app-")
+    }
+
+    fn handle(&self, request: EventRequest) -> EventReply {
+        self.events.lock().unwrap().push(request.event.to_string());
+        let outcome = || EventOutcome {
+            ack: Some(r#"{"done":true}"#.to_owned()),
+            deliveries: vec![Delivery {
+                filter: dormouse_protocol::Filter::All,
+                json: r#"{"event":"update","data":{"seq":1}}"#.to_owned(),
+                is_ephemeral: false,
+            }],
+        };
+        if &*request.event == "app-later" {
+            let (end, ended) = tokio::sync::oneshot::channel();
+            self.later.lock().unwrap().push(end);
+            return EventReply::Later(Box::pin(async move {
+                let _ = ended.await;
+                outcome()
+            }));
+        }
+        EventReply::Now(outcome())
+    }
+
+    fn machine_presence(&self, user: &str, machine: &str, is_online: bool) {
+        let heard = (user.to_owned(), machine.to_owned(), is_online);
+        self.presence.lock().unwrap().push(heard);
+    }
+}
