@@ -149,12 +149,14 @@ async fn several_accounts_get_one_broadcast_each() {
     let tokens = folder.path().join("tokens");
     std::fs::write(&tokens, "one\ntwo\n").unwrap();
     let pid = floor.pid();
-    // The floor knows no accounts and broadcasts to everyone: half of it is for others.
+    // The floor knows no accounts and broadcasts to everyone: half of it is for others. Whether
+    // its answer or the first stray delivery is read first is up to the system.
     let more = ["--sections", "memory", "--tokens", tokens.to_str().unwrap()];
     let (code, line) = refusal(&small(&floor.url, &pid, &more)).await;
     assert_eq!(code, 1);
     assert!(
-        line.contains("claims Some(100) deliveries where 50 are right"),
+        line.contains("claims Some(100) deliveries where 50 are right")
+            || line.contains("deliveries came twice or to the wrong connection"),
         "{line}"
     );
 }
