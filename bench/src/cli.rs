@@ -136,7 +136,7 @@ struct FootprintArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     sleep_timeout: Duration,
     /// How long the server is left alone before its memory is read.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     settle: Duration,
     /// What to measure.
     #[arg(
