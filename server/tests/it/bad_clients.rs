@@ -313,9 +313,6 @@ async fn handshakes_that_never_finish_are_given_up() {
     for mut raw in silent {
         raw.ended().await;
     }
-    eventually("no place is taken", || async {
-        (server.state().pending.taken() == 0).then_some(())
-    })
-    .await;
+    server.until_nobody_waits().await;
     server.connect("alice").await.quiet().await;
 }

@@ -111,7 +111,7 @@ async fn broken_frames_close_with_their_code() {
         assert_eq!(faults().await, before + 2, "{name}");
     }
     server.until_connections("alice", 0).await;
-    assert_eq!(server.state().pending.taken(), 0);
+    server.until_nobody_waits().await;
     bystander.quiet().await;
 }
 

@@ -199,8 +199,5 @@ async fn a_draining_server_takes_nobody_who_has_yet_to_authenticate() {
     let response = refusal(&server, &Handshake::updates()).await;
     assert_eq!(response.status, 503, "{response:?}");
     assert_eq!(response.header("retry-after"), Some("1"));
-    eventually("no place is taken", || async {
-        (server.state().pending.taken() == 0).then_some(())
-    })
-    .await;
+    server.until_nobody_waits().await;
 }

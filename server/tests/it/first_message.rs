@@ -162,7 +162,7 @@ async fn twenty_messages_in_a_row_that_are_no_envelope_close_the_connection() {
         check_error(&client.json().await, "error", 1002);
     }
     assert_eq!(client.closed().await.0, 1002);
-    assert_eq!(server.state().pending.taken(), 0);
+    server.until_nobody_waits().await;
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn refusals_have_codes_of_their_own_and_close_with_them() {
         check_error(&client.json().await, "auth-error", code);
         assert_eq!(client.closed().await.0, code, "{data}");
     }
-    assert_eq!(server.state().pending.taken(), 0, "every place came back");
+    server.until_nobody_waits().await;
     let rejected = server.stats("bob").await.shards[0].rejected;
     assert_eq!(
         rejected, 1,

@@ -259,6 +259,15 @@ impl Server {
         )
     }
 
+    /// Waits until no connection waits for its first message: a place comes back when its socket is
+    /// closed, a moment after the client has seen why.
+    #[track_caller]
+    pub fn until_nobody_waits(&self) -> impl Future<Output = ()> {
+        eventually("nobody waits for a first message", || async {
+            (self.state.pending.taken() == 0).then_some(())
+        })
+    }
+
     /// Waits until all of a user's shards sleep.
     #[track_caller]
     pub fn until_asleep(&self, user: &str) -> impl Future<Output = ()> {
