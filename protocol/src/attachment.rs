@@ -158,6 +158,10 @@ pub struct Attachment {
     pub last_activity_at: u64,
     /// How the connection came to be trusted.
     pub auth_state: AuthState,
+    /// The first half of the SHA-256 of the token that the connection was opened with, or that its
+    /// ticket was asked for with: when that token is revoked, the connection is closed.
+    #[serde(skip)]
+    pub token_hash: Option<[u8; 16]>,
 }
 
 impl Serialize for Labels {
@@ -234,6 +238,7 @@ mod tests {
             connected_at: 5,
             last_activity_at: 6,
             auth_state: AuthState::Legacy,
+            token_hash: Some([1; 16]),
         };
         assert_eq!(
             serde_json::to_value(&attachment).unwrap(),

@@ -177,6 +177,7 @@ mod tests {
             connected_at: 1,
             last_activity_at: 1,
             auth_state: AuthState::Legacy,
+            token_hash: None,
         };
         assert_eq!(
             connected(&attachment, 9),

@@ -80,7 +80,7 @@ fn tickets(criterion: &mut Criterion) {
                 now += 1;
                 (
                     tickets
-                        .issue("user-1", Some("pro"), now)
+                        .issue("user-1", Some("pro"), None, now)
                         .expect("a ticket")
                         .into_string(),
                     now,
@@ -97,7 +97,7 @@ fn tickets(criterion: &mut Criterion) {
     criterion.bench_function("ticket/issue", |bencher| {
         bencher.iter(|| {
             tickets
-                .issue(black_box("user-1"), Some("pro"), NOW)
+                .issue(black_box("user-1"), Some("pro"), None, NOW)
                 .expect("a ticket")
         });
     });

@@ -101,6 +101,7 @@ pub fn claim(identity: &Identity) -> Claim {
     Claim {
         user: identity.user.clone(),
         tier: identity.tier.as_deref().map(Box::from),
+        token_hash: Some(identity.token_hash),
     }
 }
 
@@ -109,6 +110,7 @@ pub fn claim_of_ticket(holder: &TicketHolder) -> Claim {
     Claim {
         user: holder.user.clone(),
         tier: holder.tier.as_deref().map(Box::from),
+        token_hash: holder.token_hash,
     }
 }
 
@@ -125,5 +127,10 @@ impl Gate for TokenGate {
             tracing::debug!(%err, "a first message's token is refused");
         }
         done(verified.ok().as_ref().map(claim));
+    }
+
+    fn still_admits(&self, claim: &Claim) -> bool {
+        let token = claim.token_hash.as_ref();
+        !token.is_some_and(|hash| self.verifier.is_revoked(hash))
     }
 }

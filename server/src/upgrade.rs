@@ -225,5 +225,6 @@ fn render_refusal(refusal: &Refusal, request_id: &str) -> Bytes {
             response.into_bytes()
         }
         Refusal::Draining => render(HandshakeRefusal::Draining, request_id),
+        Refusal::Revoked => render(HandshakeRefusal::Token, request_id),
     }
 }

@@ -62,6 +62,7 @@ impl Room {
                 claim: Claim {
                     user: "alice".into(),
                     tier: None,
+                    token_hash: None,
                 },
                 labels: Labels::new(None, None, None).unwrap(),
                 auth_state: AuthState::Legacy,

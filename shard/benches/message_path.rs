@@ -35,6 +35,7 @@ fn attachment(number: u64) -> Attachment {
         connected_at: number,
         last_activity_at: number,
         auth_state: AuthState::Legacy,
+        token_hash: None,
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use dormouse_protocol::{ConnectionId, Filter, Labels};
 use serde_json::value::RawValue;
 
+use crate::publication::ReplyTo;
+
 /// A client's event, on its way to the application.
 #[derive(Debug)]
 pub struct EventRequest {
@@ -20,8 +22,8 @@ pub struct EventRequest {
     pub event: Box<str>,
     /// Its data, unread; `None` when there was none.
     pub payload: Option<Box<RawValue>>,
-    /// Whether the client asked for an acknowledgement.
-    pub wants_ack: bool,
+    /// Where the acknowledgement goes; `None` when the client asked for none.
+    pub reply_to: Option<ReplyTo>,
 }
 
 /// A frame for some of the user's connections.
@@ -29,6 +31,8 @@ pub struct EventRequest {
 pub struct Delivery {
     /// Which connections.
     pub filter: Filter,
+    /// A connection that is left out even if the filter matches it.
+    pub except: Option<ConnectionId>,
     /// The frame's JSON.
     pub json: String,
     /// Whether it may be dropped for slow readers.
@@ -50,6 +54,10 @@ pub enum EventReply {
     Now(EventOutcome),
     /// When the future ends. The shard stays awake until then.
     Later(Pin<Box<dyn Future<Output = EventOutcome>>>),
+    /// When the application publishes it, the ack included, by [`crate::Workers::publish`]: for
+    /// changes whose order over all shards matters. The shard may sleep meanwhile; the publication
+    /// wakes it.
+    Published,
 }
 
 /// Handlers of events that the shards themselves know nothing of. Shared by all workers.

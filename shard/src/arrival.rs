@@ -11,6 +11,15 @@ use tokio::time::Instant;
 use crate::intake::Partial;
 use crate::table::{Owner, Slot};
 
+/// SHA-256 by which a token is known here; never the token itself.
+pub type TokenHash = [u8; 32];
+
+/// The part of a token's hash that attachments keep: enough to find a user's connections that were
+/// opened with it.
+pub fn short_hash(hash: &TokenHash) -> [u8; 16] {
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
 /// Who a connection says it is, proven by a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -18,6 +27,8 @@ pub struct Claim {
     pub user: Arc<str>,
     /// The token's `tier` claim.
     pub tier: Option<Box<str>>,
+    /// The hash of the token, or of the one that the ticket was asked for with.
+    pub token_hash: Option<TokenHash>,
 }
 
 /// Why a connection is not taken in.
@@ -34,6 +45,8 @@ pub enum Refusal {
     },
     /// The server is stopping.
     Draining,
+    /// Since it was verified, the token was revoked or the account blocked.
+    Revoked,
 }
 
 /// Renders a refusal as the HTTP response that goes out instead of the `101`.
@@ -123,4 +136,11 @@ pub fn fresh_slot(socket: OwnedFd, early: &[u8]) -> Slot {
 pub trait Gate: Send + Sync + 'static {
     /// Verifies a token and calls `done`, at once or later, on any thread. Must not block.
     fn verify(&self, token: &str, done: Box<dyn FnOnce(Option<Claim>) + Send>);
+
+    /// Whether a verified claim still holds, asked when its connection is placed: its token may
+    /// have been revoked on the way. Must answer from memory.
+    fn still_admits(&self, claim: &Claim) -> bool {
+        let _ = claim;
+        true
+    }
 }

@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod overrides;
 pub mod placement;
 pub mod poller;
+pub mod publication;
 pub mod record;
 pub mod report;
 pub mod settings;

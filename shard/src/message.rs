@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::frame::Frame;
 use crate::name::ShardName;
+use crate::publication::Encoded;
 use crate::store::StoreError;
 use crate::table::SlotToken;
 
@@ -37,6 +38,13 @@ pub enum HubMessage {
         asked_at: Instant,
         /// Where to say how many got it.
         reply: Option<Replies<ShardDelivery>>,
+    },
+    /// Hand out a publication: its ack first, then its deliveries in their order.
+    Publish {
+        /// What is published.
+        publication: Arc<Encoded>,
+        /// As for `Deliver`.
+        asked_at: Instant,
     },
     /// As `Deliver`, to connections of one client type that the filter chooses as well.
     DeliverToType {
@@ -80,10 +88,10 @@ pub enum HubMessage {
     Gone(ConnectionId),
     /// Describe the connections.
     Inspect(Replies<Vec<Attachment>>),
-    /// Close one connection, or all.
+    /// Close all connections, or those that were opened with one token.
     Disconnect {
-        /// Which; `None` for all.
-        connection: Option<ConnectionId>,
+        /// The hash of that token, as attachments have it; `None` for all.
+        opened_with: Option<[u8; 16]>,
         /// The code of the close frame.
         code: CloseCode,
         /// Its text.
@@ -106,6 +114,14 @@ impl HubMessage {
             frame,
             asked_at,
             reply,
+        }
+    }
+
+    /// A publication that is asked for now.
+    pub fn publish(publication: Encoded) -> Self {
+        Self::Publish {
+            publication: Arc::new(publication),
+            asked_at: Instant::now(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub struct Entry {
     /// Milliseconds after `connected_at`.
     last_activity: u64,
     auth_state: AuthState,
+    token_hash: Option<[u8; 16]>,
     /// RPC methods that the connection serves, with the order of their registration.
     pub methods: Vec<(Box<str>, u64)>,
 }
@@ -42,6 +43,7 @@ impl Entry {
                 .last_activity_at
                 .saturating_sub(attachment.connected_at),
             auth_state: attachment.auth_state,
+            token_hash: attachment.token_hash,
             methods,
         }
     }
@@ -65,6 +67,7 @@ impl Entry {
             connected_at: self.connected_at,
             last_activity_at: self.connected_at.saturating_add(self.last_activity),
             auth_state: self.auth_state,
+            token_hash: self.token_hash,
         }
     }
 }
@@ -123,7 +126,7 @@ mod tests {
         fn keys_and_entries_round_trip(
             user in "\\PC{1,40}", number: u16, record: u16, id: [u8; 16], token: u64,
             times in (0_u64..1 << 45, 0_u64..1 << 45),
-            session in prop::option::of("\\PC{1,20}"), method in "\\PC{0,20}",
+            token_hash: Option<[u8; 16]>, session in prop::option::of("\\PC{1,20}"), method in "\\PC{0,20}",
         ) {
             let name = ShardName { user: user.as_str().into(), number };
             let id = ConnectionId::from_bytes(id);
@@ -139,6 +142,7 @@ mod tests {
                 connected_at: times.0,
                 last_activity_at: times.0 + times.1,
                 auth_state: AuthState::Authenticated,
+                token_hash,
             };
             let entries = [Entry::new(token, &attachment, vec![(method.into(), 7)])];
             let mut read = decode(&encode(&entries)).unwrap();

@@ -12,13 +12,14 @@ use dormouse_protocol::{CloseCode, ConnectionId, Filter};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::application::Application;
-use crate::arrival::{Arrival, Gate, Newcomer};
+use crate::arrival::{Arrival, Gate, Newcomer, TokenHash, short_hash};
 use crate::bus::{Bus, LocalBus};
 use crate::command::{Audience, Command, HubShare, ShardQuery, UserReport};
 use crate::frame::Frame;
 use crate::message::{HubMessage, ShardDelivery};
 use crate::name::ShardName;
 use crate::overrides::Overrides;
+use crate::publication::{Encoded, Publication};
 use crate::report::WorkerReport;
 use crate::settings::ShardSettings;
 use crate::store::{Store, StoreError};
@@ -164,6 +165,19 @@ impl Workers {
         gather(answers).await
     }
 
+    /// Publishes a change to a user's connections, see [`crate::publication`]. Publications are
+    /// told in the order of the calls; whoever calls from several threads for one user has to
+    /// order them. Costs the encoding of the frames and one message; waits for nothing.
+    pub fn publish(&self, user: &Arc<str>, publication: Publication) {
+        let publication = Encoded::new(publication);
+        match publication.only_shard() {
+            Some(shard) => self
+                .bus
+                .to_shard(user, shard, HubMessage::publish(publication)),
+            None => self.bus.to_all(user, HubMessage::publish(publication)),
+        }
+    }
+
     /// Hands a frame to the connections of many users.
     pub async fn deliver_to(
         &self,
@@ -278,10 +292,31 @@ impl Workers {
 
     /// Closes all connections of a user; returns how many.
     pub async fn disconnect(&self, user: &str, code: CloseCode, reason: &str) -> u64 {
+        self.close_all(user, None, code, reason).await
+    }
+
+    /// Closes the connections of a user that were opened with a token that is revoked (code 4001),
+    /// or with a ticket asked for with it; returns how many. `token_hash` is the one of
+    /// [`crate::arrival::Claim`]. For none to slip through that is on its way to its shard, the
+    /// [`crate::arrival::Gate`] must already refuse the token.
+    pub async fn revoke(&self, user: &str, token_hash: &TokenHash) -> u64 {
+        let opened_with = Some(short_hash(token_hash));
+        let reason = "the token was revoked";
+        self.close_all(user, opened_with, CloseCode::AUTH_FAILED, reason)
+            .await
+    }
+
+    async fn close_all(
+        &self,
+        user: &str,
+        opened_with: Option<[u8; 16]>,
+        code: CloseCode,
+        reason: &str,
+    ) -> u64 {
         let (reply, answers) = mpsc::unbounded_channel();
         let reason = reason.into();
         let message = HubMessage::Disconnect {
-            connection: None,
+            opened_with,
             code,
             reason,
             reply,

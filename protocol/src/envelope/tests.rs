@@ -6,7 +6,7 @@ fn parsed(text: &str) -> Envelope<'_> {
     Envelope::parse(text).unwrap_or_else(|err| panic!("{text}: {err}"))
 }
 
-fn raw<'a>(value: Option<&'a RawValue>) -> Option<&'a str> {
+fn raw(value: Option<&RawValue>) -> Option<&str> {
     value.map(RawValue::get)
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::identity::{check_user_id, is_tier_name};
+use super::identity::{TokenHash, check_user_id, is_tier_name};
 use super::mint::MintError;
 use super::secret::{Purpose, ServerSecret};
 use super::token::milliseconds;
@@ -97,6 +97,8 @@ pub struct TicketHolder {
     pub user: Arc<str>,
     /// The tier's name as claimed by the token that the ticket was asked with.
     pub tier: Option<Arc<str>>,
+    /// The hash of that token: when it is revoked, so is what the ticket has opened.
+    pub token_hash: Option<TokenHash>,
 }
 
 /// An issued ticket. `Debug` hides it.
@@ -123,8 +125,9 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// The signed payload. `tier` is this server's addition: without it, whoever connects by ticket
-/// would lose the tier that the token claims.
+/// The signed payload. `tier` and `token` are this server's additions: without them, whoever
+/// connects by ticket would lose the tier that the token claims, and would outlive the token's
+/// revocation.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
@@ -134,6 +137,9 @@ struct Payload<'a> {
     nonce: Uuid,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     tier: Option<std::borrow::Cow<'a, str>>,
+    /// Hash of the token that the ticket was asked for with, base64url.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    token: Option<std::borrow::Cow<'a, str>>,
 }
 
 /// Issues tickets and redeems them. Threads share one behind a reference.
@@ -163,8 +169,8 @@ impl Tickets {
         }
     }
 
-    /// Issues a ticket for a user whose token was verified. How often is for the caller to limit
-    /// (10 per user and minute).
+    /// Issues a ticket for a user whose token, of this hash, was verified. How often is for the
+    /// caller to limit (10 per user and minute).
     ///
     /// # Errors
     /// [`MintError::UserId`] and [`MintError::Tier`] for names that no token could have had.
@@ -172,7 +178,13 @@ impl Tickets {
         clippy::expect_used,
         reason = "text, a number and a UUID always serialize"
     )]
-    pub fn issue(&self, user: &str, tier: Option<&str>, now_ms: u64) -> Result<Ticket, MintError> {
+    pub fn issue(
+        &self,
+        user: &str,
+        tier: Option<&str>,
+        token_hash: Option<&TokenHash>,
+        now_ms: u64,
+    ) -> Result<Ticket, MintError> {
         check_user_id(user)?;
         if !tier.is_none_or(is_tier_name) {
             return Err(MintError::Tier);
@@ -182,6 +194,7 @@ impl Tickets {
             exp: now_ms.saturating_add(self.lifetime_ms),
             nonce: Uuid::new_v4(),
             tier: tier.map(Into::into),
+            token: token_hash.map(|hash| BASE64_URL_SAFE_NO_PAD.encode(hash).into()),
         };
         let payload = serde_json::to_vec(&payload).expect("a JSON object");
         let signature = self
@@ -219,6 +232,13 @@ impl Tickets {
         if !payload.tier.as_deref().is_none_or(is_tier_name) {
             return Err(TicketError::BadPayload);
         }
+        let token_hash = match payload.token.as_deref() {
+            None => None,
+            Some(text) => {
+                let hash = decode(text).map_err(|_| TicketError::BadPayload)?;
+                Some(hash.try_into().map_err(|_| TicketError::BadPayload)?)
+            }
+        };
         let last_ms = payload.exp.saturating_add(self.skew_ms);
         if now_ms > last_ms {
             return Err(TicketError::Expired);
@@ -228,6 +248,7 @@ impl Tickets {
         Ok(TicketHolder {
             user: Arc::from(&*payload.user_id),
             tier: payload.tier.as_deref().map(Arc::from),
+            token_hash,
         })
     }
 

@@ -181,6 +181,12 @@ impl Verifier {
         self.unless_revoked(as_user(identity)?)
     }
 
+    /// Whether the token of this hash ([`Identity::token_hash`]) was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, token_hash: &TokenHash) -> bool {
+        self.0.revocations.is_revoked(token_hash)
+    }
+
     /// Mints an own token.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub const CLIENT_TYPES: [&str; 3] = [
 pub const AT_THE_CAP: &str = "connection_limit";
 
 /// Why a user's first shard refuses connections.
-pub const REJECTIONS: [&str; 2] = [AT_THE_CAP, "draining"];
+pub const REJECTIONS: [&str; 3] = [AT_THE_CAP, "draining", "revoked"];
 
 /// Why the server closes connections for what clients do.
 pub const CAUSES: [&str; 4] = [

@@ -131,23 +131,24 @@ impl ConnectionManager {
 
     fn defer(&mut self, deferred: Deferred, ctx: &mut Context<Self>) {
         match deferred {
-            Deferred::Application {
-                from,
-                correlation,
-                request,
-            } => match self.worker.application().handle(request) {
-                EventReply::Now(outcome) => {
-                    self.conclude(from, correlation.as_deref(), outcome);
+            Deferred::Application { from, request } => {
+                let reply_to = request.reply_to.as_ref();
+                let correlation = reply_to.map(|to| to.correlation.clone());
+                match self.worker.application().handle(request) {
+                    EventReply::Now(outcome) => {
+                        self.conclude(from, correlation.as_deref(), outcome);
+                    }
+                    EventReply::Later(future) => {
+                        self.pending += 1;
+                        ctx.spawn(future.into_actor(self).map(move |outcome, this, _| {
+                            this.pending -= 1;
+                            this.last_event = Instant::now();
+                            this.conclude(from, correlation.as_deref(), outcome);
+                        }));
+                    }
+                    EventReply::Published => {}
                 }
-                EventReply::Later(future) => {
-                    self.pending += 1;
-                    ctx.spawn(future.into_actor(self).map(move |outcome, this, _| {
-                        this.pending -= 1;
-                        this.last_event = Instant::now();
-                        this.conclude(from, correlation.as_deref(), outcome);
-                    }));
-                }
-            },
+            }
             Deferred::Delivered {
                 from,
                 correlation,
@@ -232,6 +233,17 @@ impl ConnectionManager {
                 drop(out);
                 self.delivered(delivered, asked_at, reply.as_ref());
             }
+            HubMessage::Publish {
+                publication,
+                asked_at,
+            } => {
+                self.state.publish(&publication, &mut out);
+                drop(out);
+                if !publication.deliveries.is_empty() {
+                    self.worker
+                        .count(|counters| counters.broadcast_time.observe(asked_at.elapsed(), 1));
+                }
+            }
             HubMessage::DeliverToType {
                 client_type,
                 filter,
@@ -272,12 +284,12 @@ impl ConnectionManager {
                 let _ = reply.send(self.state.attachments(&out));
             }
             HubMessage::Disconnect {
-                connection,
+                opened_with,
                 code,
                 reason,
                 reply,
             } => {
-                let delivered = self.disconnect(connection, code, &reason, &mut out);
+                let delivered = self.disconnect(opened_with, code, &reason, &mut out);
                 let shard = self.state.name().clone();
                 let _ = reply.send(ShardDelivery { shard, delivered });
             }
@@ -297,14 +309,14 @@ impl ConnectionManager {
 
     fn disconnect(
         &self,
-        connection: Option<dormouse_protocol::ConnectionId>,
+        opened_with: Option<[u8; 16]>,
         code: CloseCode,
         reason: &str,
         out: &mut impl Outlet,
     ) -> u64 {
         let mut closed = 0;
         for member in self.state.members().iter() {
-            if connection.is_none_or(|id| member.attachment.connection_id == id) {
+            if opened_with.is_none() || member.attachment.token_hash == opened_with {
                 out.close(member.token, code, reason);
                 closed += 1;
             }

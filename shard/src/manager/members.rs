@@ -281,6 +281,7 @@ mod tests {
                 connected_at: u64::from(number),
                 last_activity_at: 0,
                 auth_state: AuthState::Legacy,
+                token_hash: None,
             }),
         }
     }

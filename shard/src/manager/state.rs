@@ -20,6 +20,7 @@ use crate::application::{Application, EventOutcome, EventRequest};
 use crate::frame::Frame;
 use crate::message::{HubMessage, RpcFound, ShardDelivery};
 use crate::name::ShardName;
+use crate::publication::{Encoded, Publication, ReplyTo};
 use crate::record::{self, Entry};
 use crate::settings::ShardSettings;
 use crate::sockets::{Lane, TICK};
@@ -33,9 +34,7 @@ pub enum Deferred {
     Application {
         /// Who asked.
         from: SlotToken,
-        /// Where to send the ack.
-        correlation: Option<Box<RawValue>>,
-        /// What for.
+        /// What for, and where the ack goes.
         request: EventRequest,
     },
     /// The ack of a broadcast waits for the counts of the user's other shards.
@@ -214,13 +213,43 @@ impl State {
 
     /// Hands a frame to the connections of this shard that the filter chooses; returns how many.
     pub fn deliver(&self, filter: &Filter, frame: Frame, out: &mut impl Outlet) -> u64 {
+        self.deliver_except(filter, None, frame, out)
+    }
+
+    /// As [`State::deliver`], leaving one connection out.
+    fn deliver_except(
+        &self,
+        filter: &Filter,
+        except: Option<ConnectionId>,
+        frame: Frame,
+        out: &mut impl Outlet,
+    ) -> u64 {
         let frame = out.hold(frame);
         let mut delivered = 0;
         self.members.select(filter, |member| {
-            delivered += u64::from(out.post(member.token, frame, Lane::Fanout));
+            if except != Some(member.attachment.connection_id) {
+                delivered += u64::from(out.post(member.token, frame, Lane::Fanout));
+            }
         });
         out.release(frame);
         delivered
+    }
+
+    /// Hands out this shard's part of a publication: the ack first, then the deliveries.
+    pub fn publish(&self, publication: &Encoded, out: &mut impl Outlet) {
+        if let Some((to, frame)) = &publication.ack
+            && to.shard == self.name.number
+            && let Some(member) = self.members.get(to.token)
+            && member.attachment.connection_id == to.connection
+        {
+            let frame = out.hold(frame.clone());
+            out.post(to.token, frame, Lane::Reply);
+            out.release(frame);
+        }
+        for delivery in &publication.deliveries {
+            let frame = delivery.frame.clone();
+            self.deliver_except(&delivery.filter, delivery.except, frame, out);
+        }
     }
 
     /// Hands a frame to those connections of one client type that the filter chooses; returns how
@@ -316,18 +345,23 @@ impl State {
                 ack(from, message.correlation, value, out);
             }
             name if application.handles(name) => {
-                let labels = self.members.get(from)?.attachment.labels.clone();
-                let connection = self.members.get(from)?.attachment.connection_id;
+                let attachment = &self.members.get(from)?.attachment;
+                let connection = attachment.connection_id;
+                let reply_to = message.correlation.map(|correlation| ReplyTo {
+                    connection,
+                    shard: self.name.number,
+                    token: from,
+                    correlation: correlation.to_owned().into(),
+                });
                 return Some(Deferred::Application {
                     from,
-                    correlation: message.correlation.map(RawValue::to_owned),
                     request: EventRequest {
                         user: self.name.user.clone(),
                         connection,
-                        labels,
+                        labels: attachment.labels.clone(),
                         event: name.into(),
                         payload: message.payload.map(RawValue::to_owned),
-                        wants_ack: message.correlation.is_some(),
+                        reply_to,
                     },
                 });
             }
@@ -347,13 +381,16 @@ impl State {
         if let Some(value) = &outcome.ack {
             ack(from, correlation, value, out);
         }
-        for delivery in outcome.deliveries {
-            let frame = if delivery.is_ephemeral {
-                Frame::ephemeral(&delivery.json)
-            } else {
-                Frame::text(&delivery.json)
-            };
-            self.deliver_to_hub(delivery.filter, frame, None, out);
+        if outcome.deliveries.is_empty() {
+            return;
+        }
+        let publication = Encoded::new(Publication {
+            ack: None,
+            deliveries: outcome.deliveries,
+        });
+        self.publish(&publication, out);
+        if out.has_siblings() {
+            out.tell_siblings(HubMessage::publish(publication));
         }
     }
 
@@ -419,13 +456,7 @@ impl State {
         let json = frames::forwarded(&message.event, message.payload, message.correlation);
         let frame = Frame::text(&json);
         // The sender never receives its own forward, even when its label matches.
-        let held = out.hold(frame.clone());
-        self.members.select(&filter, |member| {
-            if member.attachment.connection_id != sender {
-                out.post(member.token, held, Lane::Fanout);
-            }
-        });
-        out.release(held);
+        self.deliver_except(&filter, Some(sender), frame.clone(), out);
         if out.has_siblings() {
             let filter = Arc::new(filter);
             out.tell_siblings(HubMessage::deliver(filter, frame, None));

@@ -2,6 +2,7 @@
 
 mod envelopes;
 mod forwarding;
+mod publications;
 mod rpc;
 mod siblings;
 mod storing;
@@ -164,6 +165,7 @@ impl Hub {
             connected_at: self.out.now,
             last_activity_at: self.out.now,
             auth_state: AuthState::Legacy,
+            token_hash: None,
         };
         self.state.join(token, Box::new(attachment));
         Peer { token, id }

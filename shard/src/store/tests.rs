@@ -13,6 +13,7 @@ fn attachment(id: u8, client_type: &str, machine: Option<&str>) -> Attachment {
         connected_at: 1,
         last_activity_at: 2,
         auth_state: AuthState::Legacy,
+        token_hash: None,
     }
 }
 

@@ -8,7 +8,7 @@ use dormouse_protocol::{Attachment, CloseCode, Filter, Labels, frames};
 use tokio::time::Instant;
 
 use super::{Worker, unix_ms};
-use crate::arrival::{Arrival, Greeting, Refusal};
+use crate::arrival::{Arrival, Greeting, Refusal, short_hash};
 use crate::bus::Bus;
 use crate::command::Command;
 use crate::frame::Frame;
@@ -21,6 +21,11 @@ impl Worker {
     /// Places a connection of a user whose first shard is, or will be, here. Whether the server is
     /// stopping is the last check (realtime contract, section 2.3).
     pub(super) fn admit(self: &Rc<Self>, arrival: Box<Arrival>) {
+        // Whoever revokes has told the gate first: a connection that passes here is known to the
+        // hub before the order to close it comes.
+        if !self.common.gate.still_admits(&arrival.claim) {
+            return self.refuse(arrival, &Refusal::Revoked);
+        }
         let user = arrival.claim.user.clone();
         let tiers = &self.common.tiers;
         let placed = {
@@ -113,6 +118,7 @@ impl Worker {
             connected_at,
             last_activity_at: now,
             auth_state,
+            token_hash: claim.token_hash.as_ref().map(short_hash),
         });
         let number = {
             let mut shards = self.shards.borrow_mut();
@@ -178,6 +184,9 @@ impl Worker {
         let is_attached = if self.draining.get() {
             self.refuse(arrival, &Refusal::Draining);
             false
+        } else if !self.common.gate.still_admits(&arrival.claim) {
+            self.refuse(arrival, &Refusal::Revoked);
+            false
         } else {
             let index = {
                 let mut shards = self.shards.borrow_mut();
@@ -207,6 +216,7 @@ impl Worker {
         let (reason, tier) = match refusal {
             Refusal::Limit { tier, .. } => ("connection_limit", tier.to_string()),
             Refusal::Draining => ("draining", String::new()),
+            Refusal::Revoked => ("revoked", String::new()),
         };
         self.count(|counters| *counters.rejected.entry((tier, reason)).or_default() += 1);
         tracing::debug!(connection = %arrival.slot.id, reason, "refused");
@@ -219,6 +229,7 @@ impl Worker {
                         "connection limit of your tier reached; close another connection",
                     ),
                     Refusal::Draining => (CloseCode::GOING_AWAY, "the server is stopping"),
+                    Refusal::Revoked => (CloseCode::AUTH_FAILED, "invalid or expired token"),
                 };
                 let mut slot = arrival.slot;
                 slot.set_owner(Owner::Lobby);

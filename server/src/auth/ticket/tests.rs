@@ -11,7 +11,7 @@ fn tickets() -> Tickets {
 }
 
 fn issue(tickets: &Tickets) -> Ticket {
-    tickets.issue("alice", None, NOW).unwrap()
+    tickets.issue("alice", None, None, NOW).unwrap()
 }
 
 /// A ticket with this payload, signed with the ticket key.
@@ -32,15 +32,24 @@ fn payload() -> Value {
 #[test]
 fn a_ticket_admits_its_user() {
     let tickets = tickets();
-    let ticket = tickets.issue("alice", Some("pro"), NOW).unwrap();
+    let ticket = tickets.issue("alice", Some("pro"), None, NOW).unwrap();
     let holder = tickets.redeem(ticket.as_str(), NOW).unwrap();
     assert_eq!(
         holder,
         TicketHolder {
+            token_hash: None,
             user: "alice".into(),
             tier: Some("pro".into())
         }
     );
+}
+
+#[test]
+fn a_ticket_remembers_the_token_that_it_was_asked_for_with() {
+    let tickets = tickets();
+    let ticket = tickets.issue("alice", None, Some(&[7; 32]), NOW).unwrap();
+    let holder = tickets.redeem(ticket.as_str(), NOW).unwrap();
+    assert_eq!(holder.token_hash, Some([7; 32]));
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn spent_tickets_are_forgotten_when_they_have_expired() {
     let tickets = tickets();
     for second in 0..200 {
         let now_ms = NOW + second * 1000;
-        let ticket = tickets.issue("alice", None, now_ms).unwrap();
+        let ticket = tickets.issue("alice", None, None, now_ms).unwrap();
         tickets.redeem(ticket.as_str(), now_ms).unwrap();
     }
     assert!(
@@ -137,7 +146,7 @@ fn a_thread_with_an_older_clock_cannot_revive_a_ticket() {
     tickets.redeem(ticket.as_str(), NOW).unwrap();
     // Another thread, for which the set of this ticket has just ended, sweeps.
     let sweep_ms = ((NOW + 35_000) / BUCKET_MS + 1) * BUCKET_MS;
-    let later = tickets.issue("bob", None, sweep_ms).unwrap();
+    let later = tickets.issue("bob", None, None, sweep_ms).unwrap();
     tickets.redeem(later.as_str(), sweep_ms).unwrap();
     assert_eq!(
         tickets.redeem(ticket.as_str(), NOW + 35_000),
@@ -164,7 +173,7 @@ fn a_full_memory_refuses_rather_than_admit_twice() {
         Err(TicketError::Spent)
     );
     let later = NOW + 50_000;
-    let ticket = tickets.issue("alice", None, later).unwrap();
+    let ticket = tickets.issue("alice", None, None, later).unwrap();
     assert!(
         tickets.redeem(ticket.as_str(), later).is_ok(),
         "room comes back"
@@ -273,15 +282,15 @@ fn signed_payloads_without_their_fields_are_refused() {
 fn names_that_no_token_has_get_no_ticket() {
     let tickets = tickets();
     assert!(matches!(
-        tickets.issue("a b", None, NOW),
+        tickets.issue("a b", None, None, NOW),
         Err(MintError::UserId(_))
     ));
     assert!(matches!(
-        tickets.issue("alice", Some(""), NOW),
+        tickets.issue("alice", Some(""), None, NOW),
         Err(MintError::Tier)
     ));
     let (user, tier) = ("\u{10ffff}".repeat(128), "\"".repeat(64));
-    let longest = tickets.issue(&user, Some(&tier), NOW).unwrap();
+    let longest = tickets.issue(&user, Some(&tier), None, NOW).unwrap();
     assert!(longest.as_str().len() < MAX_TICKET_BYTES / 3);
     assert!(tickets.redeem(longest.as_str(), NOW).is_ok());
 }
@@ -322,7 +331,7 @@ proptest! {
         later in 0_u64..=35_000,
     ) {
         let tickets = tickets();
-        let ticket = tickets.issue(&user, tier.as_deref(), now_ms).unwrap();
+        let ticket = tickets.issue(&user, tier.as_deref(), None, now_ms).unwrap();
         let holder = tickets.redeem(ticket.as_str(), now_ms.saturating_add(later)).unwrap();
         prop_assert_eq!(&*holder.user, user.as_str());
         prop_assert_eq!(holder.tier.as_deref(), tier.as_deref());

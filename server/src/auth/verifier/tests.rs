@@ -381,7 +381,7 @@ fn the_test_token_is_for_development_only() {
 fn a_ticket_never_passes_as_a_token_or_the_reverse() {
     let fixture = default();
     let tickets = Tickets::new(&secret(), &TicketSettings::default());
-    let ticket = tickets.issue("alice", None, NOW).unwrap();
+    let ticket = tickets.issue("alice", None, None, NOW).unwrap();
     let malformed = Err(TokenError::Malformed);
     assert_eq!(
         fixture.verifier.verify_user(ticket.as_str(), NOW),

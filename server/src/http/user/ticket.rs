@@ -61,7 +61,12 @@ pub async fn ticket(
     }
     let ticket = state
         .tickets
-        .issue(&identity.user, identity.tier.as_deref(), now)
+        .issue(
+            &identity.user,
+            identity.tier.as_deref(),
+            Some(&identity.token_hash),
+            now,
+        )
         .map_err(|err| ApiError::internal(&err))?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -66,6 +66,7 @@ impl Subject {
                 claim: Claim {
                     user: user.into(),
                     tier: None,
+                    token_hash: None,
                 },
                 labels: Labels::new(None, None, None).unwrap(),
                 auth_state: AuthState::Legacy,

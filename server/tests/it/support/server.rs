@@ -182,7 +182,7 @@ impl Server {
     pub fn ticket_made_at(&self, user: &str, at: u64) -> String {
         self.state
             .tickets
-            .issue(user, None, at)
+            .issue(user, None, None, at)
             .unwrap()
             .into_string()
     }

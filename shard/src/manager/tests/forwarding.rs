@@ -139,18 +139,10 @@ fn the_applications_ack_comes_before_what_it_delivers() {
     let mut hub = Hub::new();
     let (app, other) = (hub.user(), hub.user());
     let text = r#"{"event":"app-write","data":{"sid":"s"},"ackId":"w"}"#;
-    let Some(Deferred::Application {
-        from,
-        correlation,
-        request,
-    }) = hub.say_deferred(app, text)
-    else {
+    let Some(Deferred::Application { from, request }) = hub.say_deferred(app, text) else {
         panic!("the application takes it");
     };
-    assert_eq!(
-        (from, request.connection, request.wants_ack),
-        (app.token, app.id, true)
-    );
+    assert_eq!((from, request.connection), (app.token, app.id));
     assert_eq!((&*request.user, &*request.event), ("alice", "app-write"));
     assert_eq!(
         request.payload.as_deref().map(RawValue::get),
@@ -162,18 +154,25 @@ fn the_applications_ack_comes_before_what_it_delivers() {
         deliveries: vec![
             Delivery {
                 filter: Filter::All,
+                except: None,
                 json: r#"{"event":"update"}"#.into(),
                 is_ephemeral: false,
             },
             Delivery {
                 filter: Filter::Exclude(app.id),
+                except: None,
                 json: r#"{"event":"ephemeral"}"#.into(),
                 is_ephemeral: true,
             },
         ],
     };
-    hub.state
-        .conclude(from, correlation.as_deref(), outcome, &mut hub.out);
+    let reply_to = request.reply_to.unwrap();
+    assert_eq!(
+        (reply_to.connection, reply_to.shard, reply_to.token),
+        (app.id, 0, app.token)
+    );
+    let correlation = Some(&*reply_to.correlation);
+    hub.state.conclude(from, correlation, outcome, &mut hub.out);
     let order: Vec<_> = hub
         .out
         .written
@@ -194,21 +193,17 @@ fn the_applications_ack_comes_before_what_it_delivers() {
     hub.out.written.clear();
 
     // Who did not ask for an ack gets none.
-    let Some(Deferred::Application {
-        correlation,
-        request,
-        ..
-    }) = hub.say_deferred(app, r#"{"event":"app-write"}"#)
+    let Some(Deferred::Application { request, .. }) =
+        hub.say_deferred(app, r#"{"event":"app-write"}"#)
     else {
         panic!("the application takes it");
     };
-    assert!(!request.wants_ack && request.payload.is_none());
+    assert!(request.reply_to.is_none() && request.payload.is_none());
     let outcome = EventOutcome {
         ack: Some("1".into()),
         deliveries: Vec::new(),
     };
-    hub.state
-        .conclude(app.token, correlation.as_deref(), outcome, &mut hub.out);
+    hub.state.conclude(app.token, None, outcome, &mut hub.out);
     hub.all_seen();
 }
 

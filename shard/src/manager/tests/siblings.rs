@@ -130,16 +130,17 @@ fn forwards_and_the_applications_deliveries_go_to_all_shards() {
         ack: None,
         deliveries: vec![crate::application::Delivery {
             filter: Filter::All,
+            except: None,
             json: "{}".into(),
             is_ephemeral: true,
         }],
     };
     hub.state
         .conclude(viewer.token, None, outcome, &mut hub.out);
-    let (_, HubMessage::Deliver { frame, .. }) = hub.told_one() else {
+    let (_, HubMessage::Publish { publication, .. }) = hub.told_one() else {
         panic!("the others are told");
     };
-    assert!(frame.is_droppable());
+    assert!(publication.deliveries[0].frame.is_droppable());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use dormouse_shard::application::{Application, Delivery, EventOutcome, EventReply, EventRequest};
-use dormouse_shard::arrival::{Claim, Gate};
+use dormouse_shard::arrival::{Claim, Gate, TokenHash};
 
 type Done = Box<dyn FnOnce(Option<Claim>) + Send>;
 
@@ -11,6 +11,8 @@ type Done = Box<dyn FnOnce(Option<Claim>) + Send>;
 #[derive(Default)]
 pub struct Door {
     waiting: Mutex<Option<Vec<(String, Done)>>>,
+    /// Tokens that are refused where a connection is placed.
+    pub revoked: Mutex<Vec<TokenHash>>,
 }
 
 impl Door {
@@ -37,6 +39,7 @@ fn judge(token: &str) -> Option<Claim> {
     Some(Claim {
         user: user.into(),
         tier: None,
+        token_hash: None,
     })
 }
 
@@ -46,6 +49,11 @@ impl Gate for Door {
             Some(waiting) => waiting.push((token.to_owned(), done)),
             None => done(judge(token)),
         }
+    }
+
+    fn still_admits(&self, claim: &Claim) -> bool {
+        let revoked = self.revoked.lock().unwrap();
+        !claim.token_hash.is_some_and(|hash| revoked.contains(&hash))
     }
 }
 
@@ -58,6 +66,8 @@ pub struct Recorder {
     pub events: Mutex<Vec<String>>,
     /// Events of `app-later` end when these are dropped.
     pub later: Mutex<Vec<tokio::sync::oneshot::Sender<()>>>,
+    /// Events of `app-published`, whose outcome the test publishes.
+    pub asked: Mutex<Vec<EventRequest>>,
 }
 
 impl Recorder {
@@ -78,10 +88,15 @@ impl Application for Recorder {
             ack: Some(r#"{"done":true}"#.to_owned()),
             deliveries: vec![Delivery {
                 filter: dormouse_protocol::Filter::All,
+                except: None,
                 json: r#"{"event":"update","data":{"seq":1}}"#.to_owned(),
                 is_ephemeral: false,
             }],
         };
+        if &*request.event == "app-published" {
+            self.asked.lock().unwrap().push(request);
+            return EventReply::Published;
+        }
         if &*request.event == "app-later" {
             let (end, ended) = tokio::sync::oneshot::channel();
             self.later.lock().unwrap().push(end);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dormouse_protocol::stats::{HubStats, ShardState, ShardStats};
 use dormouse_protocol::{AuthState, ConnectionId, Labels};
-use dormouse_shard::arrival::{Arrival, Claim, Greeting, Newcomer, Refusal, fresh_slot};
+use dormouse_shard::arrival::{Arrival, Claim, Greeting, Newcomer, Refusal, TokenHash, fresh_slot};
 use dormouse_shard::command::ShardQuery;
 use dormouse_shard::name::ShardName;
 use dormouse_shard::report::WorkerReport;
@@ -132,6 +132,7 @@ pub struct Who {
     tier: Option<String>,
     labels: Labels,
     connected_at: u64,
+    token_hash: Option<TokenHash>,
 }
 
 impl Who {
@@ -142,6 +143,7 @@ impl Who {
             tier: None,
             labels: Labels::new(None, None, None).unwrap(),
             connected_at: 1_000,
+            token_hash: None,
         }
     }
 
@@ -175,6 +177,12 @@ impl Who {
         self
     }
 
+    /// With the token of this hash.
+    pub fn with_token(mut self, token_hash: TokenHash) -> Self {
+        self.token_hash = Some(token_hash);
+        self
+    }
+
     /// Accepted at another time.
     pub fn at(mut self, connected_at: u64) -> Self {
         self.connected_at = connected_at;
@@ -194,6 +202,7 @@ pub fn arrival(
         claim: Claim {
             user: who.user.as_str().into(),
             tier: who.tier.as_deref().map(Into::into),
+            token_hash: who.token_hash,
         },
         labels: who.labels,
         auth_state: AuthState::Legacy,
