@@ -342,14 +342,10 @@ async fn an_event_of_the_application_keeps_its_order_and_its_shard_awake() {
     })
     .await;
     server.clock.advance(server.hibernate_after * 3).await;
-    let awake: Vec<_> = server
-        .shards(&user)
-        .await
-        .into_iter()
-        .map(|shard| shard.state)
-        .collect();
-    use dormouse_protocol::stats::ShardState::{Asleep, Awake};
-    assert_eq!(awake, [Awake, Asleep], "its work is not done");
+    let sibling = format!("{user}-1");
+    until("the other shard sleeps", || server.is_asleep(&sibling))
+    .await;
+    assert!(!server.is_asleep(&user).await, "its work is not done");
     server.application.later.lock().unwrap().clear();
     assert_eq!(app.json().await["ackId"], 2);
     assert_eq!(app.event().await.0, "update");
