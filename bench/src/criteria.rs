@@ -2,7 +2,7 @@
 //!
 //! Called by every scenario at its end. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::Snapshot;
 use crate::table::{Table, mark};
@@ -18,7 +18,7 @@ pub struct Criterion {
 }
 
 /// What is said of one criterion.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CriterionJudgement {
     /// Its name.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct CriterionJudgement {
 }
 
 /// Everything that a run is held to, judged.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Judgements {
     /// The thresholds, one by one.
     pub thresholds: Vec<Judgement>,

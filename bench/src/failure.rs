@@ -9,6 +9,8 @@ use std::fmt;
 pub const EXIT_PASSED: u8 = 0;
 /// Exit code of a run that broke a threshold or whose messages do not add up.
 pub const EXIT_LIMITS_BROKEN: u8 = 1;
+/// Exit code of a run whose generator fell behind, where `--require-valid` asks for that.
+pub const EXIT_NOT_VALID: u8 = 8;
 /// Exit code of a run that was interrupted; its result covers what was measured until then.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
@@ -67,6 +69,16 @@ pub enum Failure {
         /// Its limit.
         limit: u64,
     },
+    /// A generator process of `--workers` has no result.
+    #[error("worker {number}: {line}")]
+    Worker {
+        /// Which one.
+        number: usize,
+        /// Its own complaint.
+        line: String,
+        /// Its exit code.
+        code: u8,
+    },
     /// `--out` cannot be written.
     #[error("cannot write the result to {path}: {reason}; name a writable place with --out")]
     ResultFile {
@@ -89,6 +101,7 @@ impl Failure {
             Self::MissingEndpoint { .. } => 5,
             Self::FileDescriptors { .. } => 6,
             Self::ResultFile { .. } => 7,
+            Self::Worker { code, .. } => *code,
         }
     }
 

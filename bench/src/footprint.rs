@@ -31,7 +31,7 @@ use std::rc::Rc;
 pub use comparison::{Comparison, Figures};
 pub use findings::Findings;
 pub use memory::MemoryFigures;
-pub use plan::{Plan, Section, Tokens};
+pub use plan::{Plan, Section};
 
 use connecting::IN_FLIGHT;
 use floor::Floor;

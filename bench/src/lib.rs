@@ -1,26 +1,35 @@
 //! Load tests and measurements of a WebSocket connection server.
 //!
-//! Two families of scenario share the bones (modes and thresholds as data, statistics, result
-//! files): [`websocket`] plays the clients of one account and accounts for every message;
-//! `footprint` (Linux only) measures what connections and deliveries cost the server. The server is
-//! only ever seen from outside: nothing here may depend on its code.
+//! The scenarios share the bones (modes and thresholds as data, statistics, what is watched
+//! meanwhile, result files). [`websocket`] plays the clients of one account and accounts for every
+//! message; `footprint` (Linux only) measures what connections and deliveries cost the server. The
+//! server is only ever seen from outside: nothing here may depend on its code.
 
 pub mod cli;
+pub mod conditions;
 pub mod criteria;
+pub mod dial;
+pub mod document;
 pub mod failure;
 pub mod fd_limit;
 #[cfg(target_os = "linux")]
 pub mod footprint;
+pub mod html;
 pub mod machine;
 pub mod mix;
 pub mod mode;
+pub mod outcome;
 #[cfg(target_os = "linux")]
 pub mod procfs;
 pub mod result_file;
 pub mod stages;
 pub mod stats;
+pub mod stop;
 pub mod table;
 pub mod target;
 pub mod threshold;
 pub mod token;
+pub mod tokens;
+pub mod watch;
 pub mod websocket;
+pub mod workers;

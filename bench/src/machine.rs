@@ -1,17 +1,17 @@
 //! The machine that a run was made on, for its result file.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What makes results of different machines incomparable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// Operating system.
-    pub os: &'static str,
+    pub os: String,
     /// Its kernel's version, if it tells.
     pub kernel: Option<String>,
     /// Processor architecture.
-    pub arch: &'static str,
+    pub arch: String,
     /// Processor model, if the system tells.
     pub processor: Option<String>,
     /// Processors that this program may use.
@@ -25,10 +25,10 @@ impl Machine {
     pub fn this() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         Self {
-            os: std::env::consts::OS,
+            os: std::env::consts::OS.to_owned(),
             kernel: Some(read("/proc/sys/kernel/osrelease").trim().to_owned())
                 .filter(|kernel| !kernel.is_empty()),
-            arch: std::env::consts::ARCH,
+            arch: std::env::consts::ARCH.to_owned(),
             processor: field(&read("/proc/cpuinfo"), "model name"),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: field(&read("/proc/meminfo"), "MemTotal").and_then(|text| {

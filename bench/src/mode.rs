@@ -16,7 +16,18 @@ use crate::stats::Snapshot;
 use crate::threshold::{Threshold, ThresholdError};
 
 /// Name and text of every mode that comes with the program.
-const BUILT_IN: [(&str, &str); 1] = [("smoke", include_str!("../modes/smoke.toml"))];
+const BUILT_IN: [(&str, &str); 7] = [
+    ("smoke", include_str!("../modes/smoke.toml")),
+    ("scale", include_str!("../modes/scale.toml")),
+    ("sustained", include_str!("../modes/sustained.toml")),
+    ("stress", include_str!("../modes/stress.toml")),
+    ("extreme", include_str!("../modes/extreme.toml")),
+    ("spike-extreme", include_str!("../modes/spike-extreme.toml")),
+    ("reconnect", include_str!("../modes/reconnect.toml")),
+];
+
+/// Other names of modes, as the load-test documents spell them.
+const ALIASES: [(&str, &str); 1] = [("spikeExtreme", "spike-extreme")];
 
 /// What each connection and the broadcaster do during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,15 +92,20 @@ pub struct Mode {
     /// Limits under the names people know.
     #[serde(skip)]
     pub criteria: Vec<Criterion>,
+    /// Factor on the length of every stage.
+    #[serde(skip)]
+    pub time_scale: f64,
 }
 
 /// What the command line changes in a mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// Connections at the peak.
     pub connections: Option<usize>,
     /// Length of the run.
     pub duration: Option<Duration>,
+    /// Factor on the length of every stage; 1 if absent.
+    pub time_scale: Option<f64>,
 }
 
 /// Why a mode cannot be run.
@@ -145,15 +161,7 @@ impl Mode {
     /// # Errors
     /// Unknown name, or an override that makes no sense.
     pub fn named(name: &str, over: Overrides, metrics: &Snapshot) -> Result<Self, ModeError> {
-        let text = BUILT_IN
-            .iter()
-            .find(|mode| mode.0 == name)
-            .map(|mode| mode.1);
-        let text = text.ok_or_else(|| ModeError::Unknown {
-            name: name.to_owned(),
-            known: BUILT_IN.map(|mode| mode.0).join(", "),
-        })?;
-        Self::parse(name, text, over, metrics)
+        Self::parse(name, text(name)?, over, metrics)
     }
 
     /// The mode described by a file.
@@ -161,12 +169,7 @@ impl Mode {
     /// # Errors
     /// The file cannot be read, or [`Mode::parse`] refuses it.
     pub fn from_file(path: &Path, over: Overrides, metrics: &Snapshot) -> Result<Self, ModeError> {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ModeError::Unreadable {
-            path: name.clone(),
-            source,
-        })?;
-        Self::parse(&name, &text, over, metrics)
+        Self::parse(&path.display().to_string(), &read(path)?, over, metrics)
     }
 
     /// Reads a mode, applies the overrides and replaces `{connections}` in its thresholds and
@@ -199,6 +202,10 @@ impl Mode {
             name: name.to_owned(),
             reason,
         };
+        let time_scale = over.time_scale.unwrap_or(1.0);
+        stages = stages
+            .scaled(time_scale)
+            .ok_or_else(|| refuse("--time-scale must be a number above 0, such as 0.1"))?;
         let Traffic {
             ping_interval,
             broadcast_interval,
@@ -250,8 +257,41 @@ impl Mode {
             stages,
             mix: file.mix,
             traffic: file.traffic,
+            time_scale,
         })
     }
+}
+
+/// The text of a mode that comes with the program.
+///
+/// # Errors
+/// [`ModeError::Unknown`].
+pub fn text(name: &str) -> Result<&'static str, ModeError> {
+    let known = ALIASES
+        .iter()
+        .find(|alias| alias.0 == name)
+        .map_or(name, |alias| alias.1);
+    let mode = BUILT_IN.iter().find(|mode| mode.0 == known);
+    mode.map(|mode| mode.1).ok_or_else(|| ModeError::Unknown {
+        name: name.to_owned(),
+        known: BUILT_IN.map(|mode| mode.0).join(", "),
+    })
+}
+
+/// The text of a mode file.
+///
+/// # Errors
+/// [`ModeError::Unreadable`].
+pub fn read(path: &Path) -> Result<String, ModeError> {
+    std::fs::read_to_string(path).map_err(|source| ModeError::Unreadable {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// The names of the modes that come with the program.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|mode| mode.0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The JSON result: one versioned document per run, written whole or not at all.
+//! The JSON result: one versioned document per run, written whole or not at all; and the same as a
+//! page.
 //!
-//! Owns the file and the document's frame; the scenarios own what is in it. Called by the command
-//! line before a run and after it.
+//! Owns the file and the document's frame; the scenarios own what is in it, [`crate::document`]
+//! reads it back. Called by the command line before a run and after it.
 
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
+use crate::html;
 use crate::machine::Machine;
 
 /// Version of the document; raised when a field changes its meaning or goes away.
@@ -34,6 +36,17 @@ struct Document<'a, T> {
     outcome: &'a T,
 }
 
+fn document<'a, T>(scenario: &'a str, outcome: &'a T) -> Document<'a, T> {
+    Document {
+        schema: SCHEMA,
+        tool: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        scenario,
+        machine: Machine::this(),
+        outcome,
+    }
+}
+
 impl ResultFile {
     /// Makes sure that a result can be written to `path`. Leaves what is there untouched.
     ///
@@ -56,19 +69,32 @@ impl ResultFile {
     /// # Errors
     /// [`Failure::ResultFile`]; whatever was at the path before is still there.
     pub fn write<T: Serialize>(self, scenario: &str, outcome: &T) -> Result<(), Failure> {
-        let document = Document {
-            schema: SCHEMA,
-            tool: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-            scenario,
-            machine: Machine::this(),
-            outcome,
-        };
+        let mut text = serde_json::to_string_pretty(&document(scenario, outcome))
+            .map_err(|err| self.refuse(err))?;
+        text.push('\n');
+        self.write_text(&text)
+    }
+
+    /// Writes the result as an HTML page.
+    ///
+    /// # Errors
+    /// [`Failure::ResultFile`]; whatever was at the path before is still there.
+    pub fn write_page<T: Serialize>(self, scenario: &str, outcome: &T) -> Result<(), Failure> {
+        let text = serde_json::to_string(&document(scenario, outcome));
+        let document = text.and_then(|text| serde_json::from_str(&text));
+        let document = document.map_err(|err| self.refuse(err))?;
+        self.write_text(&html::page(&document))
+    }
+
+    /// Writes a text next to its place and then moves it there.
+    ///
+    /// # Errors
+    /// [`Failure::ResultFile`]; whatever was at the path before is still there.
+    pub fn write_text(self, text: &str) -> Result<(), Failure> {
         let temporary = self.temporary()?;
         let written = || -> std::io::Result<()> {
             let mut writer = BufWriter::new(&temporary);
-            serde_json::to_writer_pretty(&mut writer, &document)?;
-            writer.write_all(b"\n")?;
+            writer.write_all(text.as_bytes())?;
             writer.flush()?;
             temporary.as_file().sync_all()
         };

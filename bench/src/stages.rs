@@ -95,6 +95,42 @@ impl Stages {
         Self(stages)
     }
 
+    /// The same shape with every stage this many times as long; `None` for a factor that makes no
+    /// sense.
+    pub fn scaled(&self, factor: f64) -> Option<Self> {
+        if !(factor.is_finite() && factor > 0.0) {
+            return None;
+        }
+        let longer = |time: Duration| Duration::try_from_secs_f64(time.as_secs_f64() * factor).ok();
+        let stages = self.0.iter().map(|stage| {
+            Some(Stage {
+                ramp: longer(stage.ramp)?,
+                hold: longer(stage.hold)?,
+                ..*stage
+            })
+        });
+        stages.collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// How many connections there are to be at a moment after the start.
+    pub fn level_at(&self, at: Duration) -> usize {
+        let (mut began, mut open) = (Duration::ZERO, 0_usize);
+        for stage in &self.0 {
+            let within = at.saturating_sub(began);
+            if within < stage.ramp {
+                let share = within.as_secs_f64() / stage.ramp.as_secs_f64();
+                let change = stage.connections as f64 - open as f64;
+                return (open as f64 + share * change).round() as usize;
+            }
+            if within < stage.ramp + stage.hold {
+                return stage.connections;
+            }
+            open = stage.connections;
+            began += stage.ramp + stage.hold;
+        }
+        open
+    }
+
     /// Every opening and closing in order of time.
     ///
     /// Within a ramp they are evenly spaced and the last one falls on its end, so a run reaches a
@@ -187,6 +223,37 @@ mod tests {
                 .peak(),
             0
         );
+    }
+
+    #[test]
+    fn stages_are_shortened_by_a_factor_that_makes_sense() {
+        let stages = Stages::new(vec![stage(100, 10, 20)]);
+        let half = Stages::new(vec![stage(100, 5, 10)]);
+        assert_eq!(stages.scaled(0.5), Some(half));
+        for factor in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(stages.scaled(factor), None, "{factor}");
+        }
+    }
+
+    #[test]
+    fn the_level_at_a_moment_lies_on_the_shape() {
+        let stages = Stages::new(vec![stage(100, 10, 20), stage(0, 10, 0)]);
+        let cases = [
+            (0, 0),
+            (5, 50),
+            (10, 100),
+            (29, 100),
+            (35, 50),
+            (40, 0),
+            (99, 0),
+        ];
+        for (second, level) in cases {
+            assert_eq!(
+                stages.level_at(Duration::from_secs(second)),
+                level,
+                "{second}"
+            );
+        }
     }
 
     proptest! {

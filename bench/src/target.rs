@@ -7,7 +7,7 @@ use url::{Position, Url};
 use crate::mix::Role;
 use crate::token::Token;
 
-/// Base address of a server, `http` only.
+/// Base address of a server, `http` only (`ws` is taken for the same).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     base: Url,
@@ -36,7 +36,10 @@ impl Target {
     /// # Errors
     /// Not an `http` URL with a host, or one with credentials, query or fragment.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
-        let url = Url::parse(text).map_err(|_| TargetError::Url)?;
+        let mut url = Url::parse(text).map_err(|_| TargetError::Url)?;
+        if url.scheme() == "ws" && url.set_scheme("http").is_err() {
+            return Err(TargetError::Url);
+        }
         if url.scheme() != "http" {
             return Err(match url.has_host() {
                 true => TargetError::Scheme(url.scheme().to_owned()),
@@ -97,6 +100,13 @@ impl Target {
         format!("ws://{host}:{}{path}", self.port())
     }
 
+    /// The `ws` URL of any other endpoint; `path` begins with a slash and may carry a query.
+    pub fn websocket_url(&self, path: &str) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        let prefix = self.base.path().trim_end_matches('/');
+        format!("ws://{host}:{}{prefix}{path}", self.port())
+    }
+
     fn updates(&self, token: &Token, role: &Role) -> Url {
         let mut url = self.http("/v1/updates");
         {
@@ -132,6 +142,8 @@ mod tests {
             target.updates_url(&token, &role),
             "ws://127.0.0.1:8787/v1/updates?token=a%2Bb%26c&clientType=session-scoped&sessionId=s+1"
         );
+        let socket = Target::parse("ws://127.0.0.1:8787").unwrap();
+        assert_eq!(socket.shown(), "http://127.0.0.1:8787");
         let below = Target::parse("http://[::1]/api/").unwrap();
         assert_eq!(
             (below.host(), below.port(), below.authority()),

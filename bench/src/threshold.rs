@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::{Snapshot, Statistic, StatisticError, Summary};
 use crate::table::{format_micros, format_number};
@@ -184,14 +184,14 @@ impl fmt::Display for Threshold {
 }
 
 /// What a threshold says of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The threshold in its notation.
     pub threshold: String,
     /// The statistic: microseconds, a share, or a plain number; `None` if it was not measured.
     pub observed: Option<f64>,
     /// The same for people.
-    #[serde(skip)]
+    #[serde(default)]
     pub shown: String,
     /// Whether the limit was kept.
     pub passed: bool,

@@ -1,7 +1,6 @@
-//! What is to be measured, and with whose accounts.
+//! What is to be measured.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::Work;
@@ -9,6 +8,7 @@ use super::memory::MemoryPlan;
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::token::Token;
+use crate::tokens::Tokens;
 
 /// Fewest broadcasts of a round.
 const FEWEST_BROADCASTS: u64 = 8;
@@ -28,23 +28,6 @@ pub enum Section {
     Echo,
     /// Processor time of handshakes and farewells.
     Connect,
-}
-
-/// Where the tokens come from.
-#[derive(Clone, Debug)]
-pub enum Tokens {
-    /// One account for all.
-    One(Token),
-    /// A file with one token on each line.
-    File(PathBuf),
-    /// A shell command that prints a token, run once for each of so many accounts with `{user}`
-    /// replaced by the account's name.
-    Command {
-        /// The command.
-        template: String,
-        /// How many accounts.
-        users: usize,
-    },
 }
 
 /// What is to be measured.
@@ -173,67 +156,6 @@ impl Plan {
             None => Ok(()),
         }
     }
-}
-
-impl Tokens {
-    /// The tokens, at least one.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`]: the file or the command does not give them. No token is shown.
-    pub(super) fn read(&self) -> Result<Vec<Token>, Failure> {
-        let usage = |reason: String| Failure::Usage(reason);
-        match self {
-            Self::One(token) => Ok(vec![token.clone()]),
-            Self::File(path) => {
-                let name = path.display();
-                let text = std::fs::read_to_string(path)
-                    .map_err(|err| usage(format!("cannot read the tokens in {name}: {err}")))?;
-                let lines = text
-                    .lines()
-                    .enumerate()
-                    .filter(|(_, line)| !line.trim().is_empty());
-                let tokens = lines.map(|(line, text)| {
-                    Token::new(text)
-                        .map_err(|err| usage(format!("{name} line {}: {err}", line + 1)))
-                });
-                let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
-                match tokens.is_empty() {
-                    true => Err(usage(format!(
-                        "{name} has no token; write one on each line"
-                    ))),
-                    false => Ok(tokens),
-                }
-            }
-            Self::Command { template, users } => {
-                if *users > 1 && !template.contains("{user}") {
-                    return Err(usage(
-                        "--token-command must contain {user} when there are several users"
-                            .to_owned(),
-                    ));
-                }
-                (0..*users).map(|user| run(template, user)).collect()
-            }
-        }
-    }
-}
-
-/// Runs the command for one account and takes the first line that it prints.
-fn run(template: &str, user: usize) -> Result<Token, Failure> {
-    let name = format!("bench-{user}");
-    let failed = |reason: String| Failure::Usage(format!("the token command for {name} {reason}"));
-    // Its complaints go to our own standard error; what it prints is the token and is never shown.
-    let output = Command::new("sh")
-        .args(["-c", &template.replace("{user}", &name)])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|err| failed(format!("cannot be started: {err}")))?;
-    if !output.status.success() {
-        return Err(failed(format!("ended with {}", output.status)));
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Token::new(text.lines().next().unwrap_or_default())
-        .map_err(|err| failed(format!("printed no token: {err}")))
 }
 
 #[cfg(test)]

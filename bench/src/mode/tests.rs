@@ -39,6 +39,7 @@ fn overrides_change_size_length_and_the_criterion_that_names_the_size() {
     let over = Overrides {
         connections: Some(25),
         duration: Some(Duration::from_secs(3)),
+        ..Overrides::default()
     };
     let mode = Mode::named("smoke", over, &metrics()).unwrap();
     assert_eq!(mode.stages.peak(), 25);
@@ -48,6 +49,49 @@ fn overrides_change_size_length_and_the_criterion_that_names_the_size() {
         mode.criteria[0].all[0].to_string(),
         "ws_connections_active max >= 25"
     );
+}
+
+#[test]
+fn the_modes_are_as_long_and_as_large_as_the_documents_say() {
+    let minutes = |minutes: f64| Duration::from_secs_f64(minutes * 60.0);
+    let cases = [
+        ("smoke", 10, minutes(0.5)),
+        ("scale", 120, minutes(3.0)),
+        ("sustained", 100, minutes(7.0)),
+        ("stress", 200, minutes(4.0)),
+        ("extreme", 750, minutes(10.0)),
+        ("spikeExtreme", 600, minutes(5.0)),
+        ("reconnect", 50, minutes(2.5)),
+    ];
+    for (name, peak, duration) in cases {
+        let mode = Mode::named(name, Overrides::default(), &metrics()).unwrap();
+        assert_eq!(
+            (mode.stages.peak(), mode.stages.duration()),
+            (peak, duration),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_time_scale_shortens_every_stage_and_must_make_sense() {
+    let scaled = |factor| {
+        let over = Overrides {
+            time_scale: Some(factor),
+            ..Overrides::default()
+        };
+        Mode::named("scale", over, &metrics())
+    };
+    let mode = scaled(0.1).unwrap();
+    assert_eq!(mode.stages.duration(), Duration::from_secs(18));
+    assert_eq!((mode.stages.peak(), mode.time_scale), (120, 0.1));
+    for factor in [0.0, -1.0, f64::NAN] {
+        let err = scaled(factor).unwrap_err().to_string();
+        assert!(
+            err.contains("--time-scale must be a number above 0"),
+            "{err}"
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Summary;
 
@@ -41,9 +42,38 @@ impl Trend {
         let _ = self.micros.add(&other.micros);
     }
 
+    /// The observations since `earlier`, an older copy of this same distribution.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut window = self.clone();
+        // Fails only where `earlier` is no older copy; then the whole is the better answer.
+        let _ = window.micros.subtract(&earlier.micros);
+        window
+    }
+
     /// How many observations there are.
     pub fn count(&self) -> u64 {
         self.micros.len()
+    }
+
+    /// The distribution as columns for a picture: upper bound in microseconds and count, bounds
+    /// growing by a quarter, from the column of the smallest value to that of the largest.
+    pub fn columns(&self) -> Vec<(u64, u64)> {
+        let mut columns: Vec<(u64, u64)> = Vec::new();
+        if self.micros.is_empty() {
+            return columns;
+        }
+        let mut bound = (self.micros.min().max(8) as f64, 0_u64);
+        for step in self.micros.iter_recorded() {
+            while step.value_iterated_to() as f64 > bound.0 {
+                if bound.1 > 0 || !columns.is_empty() {
+                    columns.push((bound.0 as u64, bound.1));
+                }
+                bound = (bound.0 * 1.25, 0);
+            }
+            bound.1 += step.count_since_last_iteration();
+        }
+        columns.push((bound.0 as u64, bound.1));
+        columns
     }
 
     /// The value in microseconds below which this share (0 to 1) of the observations lies; `None`
@@ -73,14 +103,37 @@ impl Default for Trend {
     }
 }
 
+/// Written as pairs of value in microseconds and count: exact, and small where little was measured.
+impl Serialize for Trend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let steps = self.micros.iter_recorded();
+        serializer.collect_seq(steps.map(|step| (step.value_iterated_to(), step.count_at_value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Trend {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut trend = Self::new();
+        for (micros, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            trend.micros.saturating_record_n(micros, count);
+        }
+        Ok(trend)
+    }
+}
+
 /// A number that only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter(u64);
 
 impl Counter {
     /// Adds `count`.
     pub fn add(&mut self, count: u64) {
         self.0 += count;
+    }
+
+    /// Adds what another worker counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.0 += other.0;
     }
 
     /// The sum so far.
@@ -95,7 +148,7 @@ impl Counter {
 }
 
 /// A number that goes up and down: its last value and its extremes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gauge {
     seen: Option<(f64, f64, f64)>,
 }
@@ -105,6 +158,22 @@ impl Gauge {
     pub fn set(&mut self, value: f64) {
         let (min, max) = self.seen.map_or((value, value), |(_, min, max)| (min, max));
         self.seen = Some((value, min.min(value), max.max(value)));
+    }
+
+    /// The last value.
+    pub fn last(&self) -> Option<f64> {
+        self.seen.map(|seen| seen.0)
+    }
+
+    /// Adds another worker's share of the same number. Workers run at the same time, so their
+    /// peaks are taken to coincide.
+    pub fn merge(&mut self, other: &Self) {
+        self.seen = match (self.seen, other.seen) {
+            (Some(ours), Some(theirs)) => {
+                Some((ours.0 + theirs.0, ours.1 + theirs.1, ours.2 + theirs.2))
+            }
+            (ours, theirs) => ours.or(theirs),
+        };
     }
 
     /// Last value and extremes.
@@ -117,14 +186,78 @@ impl Gauge {
     }
 }
 
+/// A [`Gauge`] of the whole server, which every worker reads alike: merging keeps the extremes
+/// instead of adding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading(Gauge);
+
+impl Reading {
+    /// Takes a new value.
+    pub fn set(&mut self, value: f64) {
+        self.0.set(value);
+    }
+
+    /// Takes the extremes of another worker's readings.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.seen = match (self.0.seen, other.0.seen) {
+            (Some(ours), Some(theirs)) => Some((
+                ours.0.max(theirs.0),
+                ours.1.min(theirs.1),
+                ours.2.max(theirs.2),
+            )),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// Last value and extremes.
+    pub fn summary(&self) -> Summary {
+        self.0.summary()
+    }
+}
+
+/// One number that is worked out at the end of a run, in the unit that its name ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figure(Option<f64>);
+
+impl Figure {
+    /// Sets it; `None` is not measured.
+    pub fn set(&mut self, value: Option<f64>) {
+        self.0 = value;
+    }
+
+    /// Keeps the larger: workers look at one server.
+    pub fn merge(&mut self, other: &Self) {
+        self.0 = match (self.0, other.0) {
+            (Some(ours), Some(theirs)) => Some(ours.max(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// The number.
+    pub fn summary(&self) -> Summary {
+        Summary::Value { value: self.0 }
+    }
+}
+
 /// How often something was so, out of how many times it could have been.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     hits: u64,
     total: u64,
 }
 
 impl Rate {
+    /// Counts many cases at once, `hits` of them hits.
+    pub fn add_many(&mut self, hits: u64, total: u64) {
+        self.hits += hits;
+        self.total += total;
+    }
+
+    /// Adds the cases of another worker.
+    pub fn merge(&mut self, other: &Self) {
+        self.add_many(other.hits, other.total);
+    }
+
     /// Counts one case.
     pub fn add(&mut self, hit: bool) {
         self.hits += u64::from(hit);
@@ -204,6 +337,91 @@ mod tests {
         }
         left.merge(&right);
         assert_eq!(left.summary(), both.summary());
+    }
+
+    #[test]
+    fn what_came_since_an_older_copy_is_told_apart() {
+        let mut trend = Trend::new();
+        (1..=10).for_each(|micros| trend.record(Duration::from_micros(micros)));
+        let earlier = trend.clone();
+        (100..=109).for_each(|micros| trend.record(Duration::from_micros(micros)));
+        let window = trend.since(&earlier);
+        assert_eq!(window.count(), 10);
+        assert_eq!(
+            (window.quantile(0.5), window.quantile(1.0)),
+            (Some(104), Some(109))
+        );
+        assert_eq!(trend.since(&Trend::new()).summary(), trend.summary());
+    }
+
+    #[test]
+    fn a_trend_survives_being_written_and_read() {
+        let mut trend = Trend::new();
+        for micros in [1, 1, 900, 5_000, 2_000_000] {
+            trend.record(Duration::from_micros(micros));
+        }
+        let text = serde_json::to_string(&trend).unwrap();
+        assert!(text.starts_with("[[1,2],[900,1],"), "{text}");
+        let read: Trend = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.count(), 5);
+        for share in [0.1, 0.5, 0.95, 1.0] {
+            assert_eq!(read.quantile(share), trend.quantile(share));
+        }
+    }
+
+    #[test]
+    fn columns_hold_every_observation_under_growing_bounds() {
+        assert_eq!(Trend::new().columns(), []);
+        let mut trend = Trend::new();
+        for micros in [10, 11, 12, 13, 50, 3_000] {
+            trend.record(Duration::from_micros(micros));
+        }
+        let columns = trend.columns();
+        assert_eq!(columns[..2], [(10, 1), (12, 2)]);
+        assert_eq!(columns.iter().map(|column| column.1).sum::<u64>(), 6);
+        assert!(columns.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(columns.last().unwrap().0 >= 3_000);
+    }
+
+    #[test]
+    fn workers_add_up_and_readings_of_one_server_do_not() {
+        let (mut left, mut right) = (Gauge::default(), Gauge::default());
+        [5.0, 9.0].into_iter().for_each(|value| left.set(value));
+        left.merge(&right);
+        assert_eq!(left.last(), Some(9.0));
+        [2.0, 1.0].into_iter().for_each(|value| right.set(value));
+        left.merge(&right);
+        let sum = Summary::Gauge {
+            last: Some(10.0),
+            min: Some(6.0),
+            max: Some(11.0),
+        };
+        assert_eq!(left.summary(), sum);
+
+        let (mut left, mut right) = (Reading::default(), Reading::default());
+        [5.0, 9.0].into_iter().for_each(|value| left.set(value));
+        [2.0, 1.0].into_iter().for_each(|value| right.set(value));
+        left.merge(&right);
+        let widest = Summary::Gauge {
+            last: Some(9.0),
+            min: Some(1.0),
+            max: Some(9.0),
+        };
+        assert_eq!(left.summary(), widest);
+
+        let mut rate = Rate::default();
+        rate.add_many(3, 4);
+        let mut other = Rate::default();
+        other.add(false);
+        rate.merge(&other);
+        assert_eq!(
+            rate.summary(),
+            Summary::Rate {
+                hits: 3,
+                total: 5,
+                rate: Some(0.6)
+            }
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What is said about a metric after a run, and how thresholds and result files name it.
 
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One metric, reduced to the numbers that are reported. Times are microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Summary {
     /// A distribution of durations; everything but `count` is `None` while it is empty.
@@ -178,6 +181,29 @@ impl Serialize for Snapshot {
     }
 }
 
+/// Read back in the order of the file.
+impl<'de> Deserialize<'de> for Snapshot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Snapshot;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("metrics by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Snapshot, A::Error> {
+                let mut snapshot = Snapshot::default();
+                while let Some((name, summary)) = map.next_entry::<String, Summary>()? {
+                    snapshot.push(name, summary);
+                }
+                Ok(snapshot)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +294,9 @@ mod tests {
             serde_json::to_string(&snapshot).unwrap(),
             r#"{"zebra":{"kind":"counter","count":1},"ant":{"kind":"rate","hits":0,"total":0,"rate":null}}"#
         );
+        let read: Snapshot =
+            serde_json::from_str(&serde_json::to_string(&snapshot).unwrap()).unwrap();
+        assert_eq!(read, snapshot);
         assert_eq!(snapshot.get("zebra"), Some(&Summary::Counter { count: 1 }));
         assert_eq!(snapshot.get("bee"), None);
     }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::ledger::Receipt;
 use super::round_trips::RoundTrips;
 use super::run::Run;
+use crate::dial;
 use crate::failure::{Answer, Failure};
 use crate::mix::Role;
 
@@ -284,11 +285,10 @@ impl Client {
 
 async fn upgrade(run: &Run, role: &Role) -> Result<WebSocketStream<TcpStream>, ConnectError> {
     let transport = |err: std::io::Error| ConnectError::Transport(err.to_string());
-    let address = (run.target.host(), run.target.port());
-    let stream = TcpStream::connect(address).await.map_err(transport)?;
-    stream.set_nodelay(true).map_err(transport)?;
+    let stream = dial::connect(&run.target).await.map_err(transport)?;
     let url = run.target.updates_url(&run.token, role);
-    let (socket, _) = match tokio_tungstenite::client_async(url, stream).await {
+    let upgraded = dial::upgrade(url, stream).await;
+    let (socket, _) = match upgraded {
         Ok(upgraded) => upgraded,
         Err(WebSocketError::Http(response)) => {
             let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());

@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::client::{Client, ConnectError, Leave};
 use super::observers;
-use super::outcome::Outcome;
+use super::raw::Raw;
 use super::run::Run;
-use super::stop::Stop;
 use crate::failure::Failure;
 use crate::mix::Role;
 use crate::mode::{Mode, Traffic};
+use crate::stop::Stop;
 use crate::target::Target;
 use crate::token::Token;
+use crate::watch::{Live, Observation, ServerWatch, Watch, sample_interval};
 
 /// How long connections of an earlier run may take to be forgotten by the server.
 const EMPTY_WITHIN: Duration = Duration::from_secs(2);
@@ -31,19 +32,24 @@ enum Act {
     Reconnect,
 }
 
-/// Runs a mode against a server and says what came of it.
+/// Runs a mode against a server and collects what came of it, unjudged.
 ///
 /// # Errors
 /// There is nothing to measure: the server cannot be reached, refuses the token, lacks an
 /// endpoint, or the account is in use.
-pub async fn run(
+pub async fn play(
     mode: &Mode,
     target: Target,
     token: Token,
     mut stop: Stop,
-) -> Result<Outcome, Failure> {
+    server: ServerWatch,
+    live: Live,
+) -> Result<Raw, Failure> {
     let run = Arc::new(Run::new(target, token, mode.traffic)?);
     look_at_server(&run).await?;
+    let watched = Arc::clone(&run);
+    let interval = sample_interval(mode.stages.duration());
+    let watch = Watch::start(interval, server, live, move || observe(&watched));
 
     let started_at = SystemTime::now();
     let started = Instant::now();
@@ -59,6 +65,9 @@ pub async fn run(
     let mut timeline = timeline(mode).into_iter().peekable();
     let mut observers = Vec::new();
     let mut reconnected = 0;
+    // Until when this loop was busy closing connections: what was due meanwhile is not late by the
+    // server's fault.
+    let mut busy_until = started;
 
     while let Some((at, act)) = timeline.next() {
         let due = started + at;
@@ -68,23 +77,25 @@ pub async fn run(
         }
         match act {
             Act::Open(connection) => {
-                let mut batch = vec![(connection, due)];
+                let mut batch = vec![(connection, due.max(busy_until))];
                 // Whatever else is due by now opens at the same time.
                 let now = started.elapsed();
                 while let Some((at, Act::Open(connection))) =
                     timeline.next_if(|(at, act)| *at <= now && matches!(act, Act::Open(_)))
                 {
-                    batch.push((connection, started + at));
+                    batch.push((connection, (started + at).max(busy_until)));
                 }
                 open(&run, &roles, batch).await?;
             }
             Act::Close(connection) => {
                 let _membership = run.change_membership().await;
                 close(&run, connection).await;
+                busy_until = Instant::now();
             }
             Act::Reconnect => {
                 reconnect(&run, &roles, reconnected).await;
                 reconnected += 1;
+                busy_until = Instant::now();
             }
         }
         if observers.is_empty() {
@@ -100,7 +111,28 @@ pub async fn run(
     // Each ends by itself: its schedule is over and its last act is bounded.
     join_all(observers).await;
     part(&run).await;
-    Ok(Outcome::of(mode, &run, started_at, took, interrupted))
+    let watched = watch.finish().await;
+    Ok(Raw::of(mode, &run, watched, started_at, took, interrupted))
+}
+
+/// What is shown of a run while it goes.
+fn observe(run: &Run) -> Observation {
+    let connections = run.roster().len() as u64;
+    let metrics = run.recorder.lock();
+    Observation {
+        connections,
+        trends: vec![
+            ("ws_message_latency", metrics.ws_message_latency.clone()),
+            (
+                "ws_broadcast_delivery_time",
+                metrics.ws_broadcast_delivery_time.clone(),
+            ),
+        ],
+        counts: vec![
+            ("ws_messages_sent", metrics.ws_messages_sent.count()),
+            ("ws_messages_received", metrics.ws_messages_received.count()),
+        ],
+    }
 }
 
 /// Checks, before the clock starts, that both endpoints are there and that the account is ours
@@ -189,8 +221,10 @@ fn start_observers(run: &Arc<Run>, end: Instant, stop: &Stop) -> Vec<tokio::task
 /// # Errors
 /// None came about and none was open: there is nothing to measure.
 async fn open(run: &Arc<Run>, roles: &[Role], batch: Vec<(usize, Instant)>) -> Result<(), Failure> {
-    let _membership = run.change_membership().await;
+    let (_membership, waited) = run.change_membership_noting_wait().await;
     let attempts = batch.into_iter().filter_map(|(connection, due)| {
+        // Waiting for deliveries under way is ours and not the server's.
+        let due = waited.map_or(due, |until| due.max(until));
         roles
             .get(connection)
             .map(|role| connect(run, connection, role, due))
@@ -297,6 +331,7 @@ mod tests {
         let over = Overrides {
             connections: Some(connections),
             duration: Some(Duration::from_secs(seconds)),
+            ..Overrides::default()
         };
         Mode::named("smoke", over, &Metrics::default().snapshot()).unwrap()
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -82,7 +82,55 @@ pub struct Row {
     pub miscounted: u64,
 }
 
+/// A worker's row, read by the process that adds them up.
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            audience: String,
+            sent: u64,
+            refused: u64,
+            unanswered: u64,
+            expected: u64,
+            received: u64,
+            lost: u64,
+            duplicated: u64,
+            misrouted: u64,
+            miscounted: u64,
+        }
+        let row = Written::deserialize(deserializer)?;
+        let known = Audience::NAMES
+            .into_iter()
+            .find(|name| *name == row.audience);
+        Ok(Self {
+            audience: known.ok_or_else(|| serde::de::Error::custom("unknown audience"))?,
+            sent: row.sent,
+            refused: row.refused,
+            unanswered: row.unanswered,
+            expected: row.expected,
+            received: row.received,
+            lost: row.lost,
+            duplicated: row.duplicated,
+            misrouted: row.misrouted,
+            miscounted: row.miscounted,
+        })
+    }
+}
+
 impl Row {
+    /// Adds the row of another worker.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.refused += other.refused;
+        self.unanswered += other.unanswered;
+        self.expected += other.expected;
+        self.received += other.received;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.misrouted += other.misrouted;
+        self.miscounted += other.miscounted;
+    }
+
     /// Whether every broadcast was accepted and reached exactly the connections it was for.
     pub fn holds(&self) -> bool {
         let faults = self.refused + self.unanswered + self.lost + self.duplicated;

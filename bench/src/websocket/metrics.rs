@@ -5,12 +5,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::stats::{Counter, Gauge, Rate, Snapshot, Trend};
+use serde::{Deserialize, Serialize};
+
+use crate::stats::{Counter, Figure, Gauge, Rate, Reading, Snapshot, Trend};
 
 macro_rules! metrics {
     ($($(#[$doc:meta])+ $name:ident: $kind:ty),+ $(,)?) => {
         /// What a run of the WebSocket scenario collects.
-        #[derive(Debug, Default)]
+        #[derive(Clone, Debug, Default, Serialize, Deserialize)]
         pub struct Metrics { $($(#[$doc])+ pub $name: $kind),+ }
 
         impl Metrics {
@@ -19,6 +21,11 @@ macro_rules! metrics {
                 let mut snapshot = Snapshot::default();
                 $(snapshot.push(stringify!($name), self.$name.summary());)+
                 snapshot
+            }
+
+            /// Adds what another worker collected.
+            pub fn merge(&mut self, other: &Self) {
+                $(self.$name.merge(&other.$name);)+
             }
         }
     };
@@ -85,11 +92,15 @@ metrics! {
     /// Statistics that did not come to agree with the open connections within a second.
     do_stats_mismatched: Counter,
     /// `memoryUsage` of the statistics, if the server tells it.
-    do_memory_usage_bytes: Gauge,
+    do_memory_usage_bytes: Reading,
     /// Age of the oldest connection by the statistics.
-    do_oldest_connection_ms: Gauge,
+    do_oldest_connection_ms: Reading,
     /// `messageQueueDepth` of the statistics, if the server tells it.
     do_message_queue_depth: Gauge,
+    /// Growth of the server's resident memory from the first to the last tenth of the time at the
+    /// peak, as a multiple of the first: 0.1 is a tenth more. Not measured without `--pid` or
+    /// `/metrics`.
+    server_memory_growth: Figure,
 }
 
 /// The metrics of a run in progress, written to by all of its tasks.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::api::{CallError, Stats};
 use super::ledger::Answer;
 use super::run::Run;
-use super::stop::Stop;
+use crate::stop::Stop;
 
 /// How long the statistics may take to agree with the open connections.
 const SETTLING: Duration = Duration::from_secs(1);

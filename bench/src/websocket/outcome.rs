@@ -3,17 +3,18 @@
 //! Made by `conductor` at the end of a run, printed and written by the command line.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::ledger::Row;
+use super::raw::Raw;
 use super::round_trips::PingAccount;
-use super::run::Run;
+use crate::conditions::Conditions;
 use crate::criteria::Judgements;
 use crate::mode::Mode;
-use crate::stats::{Snapshot, Summary};
-use crate::table::{Table, format_micros, format_number, mark};
+use crate::outcome::metrics_tables;
+use crate::stats::Snapshot;
+use crate::table::{Table, mark};
 
 /// A finished run.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,8 @@ use crate::table::{Table, format_micros, format_number, mark};
 pub struct Outcome {
     /// The server's base address.
     pub url: String,
+    /// Heading of the acceptance criteria.
+    pub title: String,
     /// What was run.
     pub mode: Mode,
     /// When, RFC 3339.
@@ -29,6 +32,9 @@ pub struct Outcome {
     pub duration_seconds: f64,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+    /// What was watched of both sides meanwhile.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Everything measured.
     pub metrics: Snapshot,
     /// Whether what was sent is what arrived.
@@ -124,18 +130,18 @@ impl Reconciliation {
 }
 
 impl Outcome {
-    pub(super) fn of(
-        mode: &Mode,
-        run: &Run,
-        started_at: SystemTime,
-        took: Duration,
-        interrupted: bool,
-    ) -> Self {
-        let accounts = std::mem::take(&mut *run.accounts());
-        let (broadcasts, foreign_deliveries) = {
-            let ledger = run.ledger();
-            (ledger.rows(), ledger.foreign())
-        };
+    /// Judges a run.
+    pub fn of(mode: &Mode, url: &str, raw: Raw) -> Self {
+        let Raw {
+            started_at,
+            duration_seconds,
+            interrupted,
+            mut metrics,
+            rows: broadcasts,
+            foreign: foreign_deliveries,
+            accounts,
+            mut conditions,
+        } = raw;
         let reconciliation = Reconciliation {
             broadcasts,
             foreign_deliveries,
@@ -143,39 +149,47 @@ impl Outcome {
             census_checks: accounts.census_checks,
             census_mismatches: accounts.census_mismatches,
         };
-        let metrics = {
-            let mut metrics = run.recorder.lock();
-            let lost = reconciliation.sum(|row| row.lost);
-            for _ in 0..lost {
-                metrics.ws_broadcast_success.add(false);
-            }
-            let misrouted = reconciliation.sum(|row| row.misrouted) + foreign_deliveries;
-            metrics.ws_broadcast_lost.add(lost);
-            metrics
-                .ws_broadcast_duplicated
-                .add(reconciliation.sum(|row| row.duplicated));
-            metrics.ws_broadcast_misrouted.add(misrouted);
-            metrics
-                .ws_broadcast_miscounted
-                .add(reconciliation.sum(|row| row.miscounted));
-            metrics.ws_pings_lost.add(accounts.pings.lost);
-            metrics.ws_pongs_duplicated.add(accounts.pings.duplicated);
-            metrics.do_stats_mismatched.add(accounts.census_mismatches);
-            let exercised = reconciliation
-                .broadcasts
-                .iter()
-                .filter(|row| row.expected > 0);
-            metrics.ws_filters_exercised.add(exercised.count() as u64);
-            metrics.snapshot()
-        };
+        let lost = reconciliation.sum(|row| row.lost);
+        metrics.ws_broadcast_success.add_many(0, lost);
+        let misrouted = reconciliation.sum(|row| row.misrouted) + foreign_deliveries;
+        metrics.ws_broadcast_lost.add(lost);
+        metrics
+            .ws_broadcast_duplicated
+            .add(reconciliation.sum(|row| row.duplicated));
+        metrics.ws_broadcast_misrouted.add(misrouted);
+        metrics
+            .ws_broadcast_miscounted
+            .add(reconciliation.sum(|row| row.miscounted));
+        metrics.ws_pings_lost.add(accounts.pings.lost);
+        metrics.ws_pongs_duplicated.add(accounts.pings.duplicated);
+        metrics.do_stats_mismatched.add(accounts.census_mismatches);
+        let exercised = reconciliation
+            .broadcasts
+            .iter()
+            .filter(|row| row.expected > 0);
+        metrics.ws_filters_exercised.add(exercised.count() as u64);
+        metrics.server_memory_growth.set(conditions.memory_growth());
+        for (name, trend) in [
+            ("ws_connection_time", &metrics.ws_connection_time),
+            ("ws_message_latency", &metrics.ws_message_latency),
+            (
+                "ws_broadcast_delivery_time",
+                &metrics.ws_broadcast_delivery_time,
+            ),
+        ] {
+            conditions.keep_histogram(name, trend);
+        }
+        let metrics = metrics.snapshot();
         let judgements = Judgements::of(&metrics, &mode.thresholds, &mode.criteria);
         let passed = judgements.passed() && reconciliation.holds() && !interrupted;
         Self {
-            url: run.target.shown().to_owned(),
+            url: url.to_owned(),
+            title: mode.title.clone(),
             mode: mode.clone(),
-            started_at: humantime::format_rfc3339_millis(started_at).to_string(),
-            duration_seconds: took.as_secs_f64(),
+            started_at,
+            duration_seconds,
             interrupted,
+            conditions,
             metrics,
             reconciliation,
             judgements,
@@ -196,12 +210,14 @@ impl Outcome {
         if !self.notes.is_empty() {
             let _ = writeln!(text, "complaints\n  {}\n", self.notes.join("\n  "));
         }
+        text.push_str(&self.conditions.report());
         let _ = writeln!(
             text,
-            "=== {} ===\n{}",
+            "\n=== {} ===\n{}",
             self.mode.title,
             self.judgements.criteria_list()
         );
+        text.push_str(&self.conditions.validity.line());
         let verdict = match (self.interrupted, self.passed) {
             (true, _) => "INTERRUPTED: the numbers cover what was measured until then",
             (false, true) => "PASSED",
@@ -212,48 +228,4 @@ impl Outcome {
         text.push('\n');
         text
     }
-}
-
-/// Times with their percentiles, then the other metrics.
-fn metrics_tables(metrics: &Snapshot) -> String {
-    let mut times = Table::new(["times", "count", "p50", "p95", "p99", "max"]);
-    let mut others = Table::new(["counts and shares", "value", ""]);
-    let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), format_number);
-    for (name, summary) in metrics.iter() {
-        match *summary {
-            Summary::Trend {
-                count,
-                p50_us,
-                p95_us,
-                p99_us,
-                max_us,
-                ..
-            } => {
-                let time = |micros: Option<u64>| {
-                    micros.map_or_else(|| "-".to_owned(), |micros| format_micros(micros as f64))
-                };
-                let cells = [p50_us, p95_us, p99_us, max_us].map(time);
-                times.row(
-                    [name.to_owned(), count.to_string()]
-                        .into_iter()
-                        .chain(cells),
-                );
-            }
-            Summary::Counter { count } => {
-                others.row([name.to_owned(), format_number(count as f64)]);
-            }
-            Summary::Gauge { last, max, .. } => {
-                let most = format!("max {}", shown(max));
-                others.row([name.to_owned(), shown(last), most]);
-            }
-            Summary::Rate { hits, total, rate } => {
-                let percent = rate.map(|rate| rate * 100.0);
-                let percent =
-                    percent.map_or_else(|| "-".to_owned(), |rate| shown(Some(rate)) + "%");
-                others.row([name.to_owned(), percent, format!("{hits} of {total}")]);
-            }
-            Summary::Value { value } => others.row([name.to_owned(), shown(value)]),
-        }
-    }
-    format!("{}\n{}", times.render(), others.render())
 }

@@ -14,7 +14,7 @@ pub(super) struct RoundTrips {
 }
 
 /// What became of pings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PingAccount {
     /// Pings sent.
     pub sent: u64,

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::api::Api;
@@ -37,12 +38,31 @@ pub(super) struct Run {
 }
 
 /// The accounts beside the ledger's.
-#[derive(Debug, Default)]
-pub(super) struct Accounts {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Accounts {
     pub(super) pings: PingAccount,
     pub(super) census_checks: u64,
     pub(super) census_mismatches: u64,
     pub(super) notes: Vec<String>,
+}
+
+impl Accounts {
+    /// Adds the accounts of another worker.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.pings.add(other.pings);
+        self.census_checks += other.census_checks;
+        self.census_mismatches += other.census_mismatches;
+        for note in &other.notes {
+            self.note(note.clone());
+        }
+    }
+
+    /// Keeps a complaint for the report, once.
+    fn note(&mut self, text: String) {
+        if self.notes.len() < MOST_NOTES && !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,6 +94,16 @@ impl Run {
         self.membership.write().await
     }
 
+    /// The same, with the moment at which it was granted if there was a wait.
+    pub(super) async fn change_membership_noting_wait(
+        &self,
+    ) -> (RwLockWriteGuard<'_, ()>, Option<Instant>) {
+        match self.membership.try_write() {
+            Ok(guard) => (guard, None),
+            Err(_) => (self.membership.write().await, Some(Instant::now())),
+        }
+    }
+
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
@@ -98,10 +128,7 @@ impl Run {
 
     /// Keeps a complaint for the report, once.
     pub(super) fn note(&self, text: String) {
-        let notes = &mut self.accounts().notes;
-        if notes.len() < MOST_NOTES && !notes.contains(&text) {
-            notes.push(text);
-        }
+        self.accounts().note(text);
     }
 
     /// Keeps connections from coming and going while the guard lives. If one was just doing so,

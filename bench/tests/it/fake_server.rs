@@ -64,7 +64,6 @@ pub struct FakeServer {
 
 struct Hub {
     faults: Faults,
-    token: &'static str,
     members: Mutex<BTreeMap<u64, Member>>,
     next: AtomicU64,
     upgrades: AtomicU64,
@@ -74,6 +73,7 @@ struct Hub {
 }
 
 struct Member {
+    token: String,
     client_type: String,
     session: Option<String>,
     machine: Option<String>,
@@ -81,8 +81,10 @@ struct Member {
     outbox: mpsc::UnboundedSender<(Duration, String)>,
 }
 
-/// The one token that the server accepts.
+/// The token of the account that the tests use.
 pub const TOKEN: &str = "good.token";
+/// The token of another account.
+pub const SECOND_TOKEN: &str = "second.token";
 
 impl FakeServer {
     pub async fn start(faults: Faults) -> Self {
@@ -90,7 +92,6 @@ impl FakeServer {
         let address = listener.local_addr().unwrap();
         let hub = Arc::new(Hub {
             faults,
-            token: TOKEN,
             members: Mutex::default(),
             next: AtomicU64::new(1),
             upgrades: AtomicU64::new(0),
@@ -124,6 +125,10 @@ fn now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_millis() as u64
+}
+
+fn known(token: &str) -> bool {
+    [TOKEN, SECOND_TOKEN].contains(&token)
 }
 
 fn nth(every: Option<u64>, count: u64) -> bool {
@@ -170,7 +175,10 @@ impl Hub {
         let length = header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.ok()?;
-        let authorised = header("authorization") == Some(format!("Bearer {}", self.token));
+        let token = header("authorization").and_then(|header| {
+            let token = header.strip_prefix("Bearer ")?.to_owned();
+            known(&token).then_some(token)
+        });
         let (status, answer) = match (head.lines().next().unwrap(), self.faults.http_status) {
             (_, Some(status)) => (status, json!({"error": "ordered"})),
             ("GET /admin/v1/overview HTTP/1.1", _) => {
@@ -185,9 +193,9 @@ impl Hub {
                     None => (404, json!({"error": "no such endpoint"})),
                 }
             }
-            _ if !authorised => (401, json!({"error": "bad token"})),
-            ("GET /v1/websocket/stats HTTP/1.1", _) => (200, self.stats()),
-            ("POST /v1/websocket/broadcast HTTP/1.1", _) => self.broadcast(&body),
+            _ if token.is_none() => (401, json!({"error": "bad token"})),
+            ("GET /v1/websocket/stats HTTP/1.1", _) => (200, self.stats(&token.unwrap())),
+            ("POST /v1/websocket/broadcast HTTP/1.1", _) => self.broadcast(&token.unwrap(), &body),
             _ => (404, json!({"error": "no such endpoint"})),
         };
         let answer = answer.to_string();
@@ -198,8 +206,9 @@ impl Hub {
         stream.write_all((head + &answer).as_bytes()).await.ok()
     }
 
-    fn stats(&self) -> Value {
+    fn stats(&self, token: &str) -> Value {
         let members = self.members.lock().unwrap();
+        let members: BTreeMap<_, _> = members.iter().filter(|m| m.1.token == token).collect();
         let of_type = |name: &str| members.values().filter(|m| m.client_type == name).count();
         let labels = |of: fn(&Member) -> &Option<String>| {
             let labels = members.values().filter_map(|member| of(member).clone());
@@ -220,9 +229,10 @@ impl Hub {
         })
     }
 
-    fn broadcast(&self, body: &[u8]) -> (u16, Value) {
+    fn broadcast(&self, token: &str, body: &[u8]) -> (u16, Value) {
         let body: Value = serde_json::from_slice(body).unwrap();
         let members = self.members.lock().unwrap();
+        let members: BTreeMap<_, _> = members.iter().filter(|m| m.1.token == token).collect();
         if !members.is_empty() {
             self.broadcast_seen.notify_one();
             if let Some(status) = self.faults.refuse_broadcasts {
@@ -284,7 +294,7 @@ impl Hub {
             match self.faults.refuse_upgrades {
                 Some((after, status)) if count >= after => refuse(status),
                 _ if request.uri().path() != "/v1/updates" => refuse(404),
-                _ if query.get("token").map(String::as_str) != Some(self.token) => refuse(401),
+                _ if !query.get("token").is_some_and(|token| known(token)) => refuse(401),
                 _ => Ok(response),
             }
         };
@@ -315,6 +325,7 @@ impl Hub {
             let _ = outbox.send((Duration::ZERO, stray.to_string()));
         }
         let member = Member {
+            token: query["token"].clone(),
             client_type,
             session: query.get("sessionId").cloned(),
             machine: query.get("machineId").cloned(),

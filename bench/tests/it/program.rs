@@ -67,6 +67,7 @@ async fn a_passed_run_exits_with_zero_and_leaves_a_result() {
     let server = FakeServer::start(Faults::default()).await;
     let (folder, mode) = quick_mode();
     let out = folder.path().join("result.json");
+    let page = folder.path().join("result.html");
     let output = run(&[
         "ws",
         "--mode-file",
@@ -79,11 +80,15 @@ async fn a_passed_run_exits_with_zero_and_leaves_a_result() {
         "20",
         "--out",
         out.to_str().unwrap(),
+        "--out-html",
+        page.to_str().unwrap(),
+        "--time-scale",
+        "2",
     ])
     .await;
     let report = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{report}");
-    assert!(report.starts_with("dormouse-bench quick: 20 connections, 400ms against http://"));
+    assert!(report.starts_with("dormouse-bench quick: 20 connections, 800ms against http://"));
     assert!(report.contains("✓ 20 concurrent connections"), "{report}");
     let result = read(&out);
     assert_eq!(result["schema"], 1);
@@ -93,7 +98,69 @@ async fn a_passed_run_exits_with_zero_and_leaves_a_result() {
     assert_eq!(result["metrics"]["ws_connections_active"]["max"], 20.0);
     assert_eq!(result["mode"]["stages"][0]["connections"], 20);
     assert_eq!(result["reconciliation"]["broadcasts"][0]["audience"], "all");
+    assert_eq!(result["timeScale"], 2.0);
+    assert_eq!(result["workers"], 1);
+    assert!(result["generator"]["cpuSeconds"].as_f64().unwrap() > 0.0);
+    let samples = result["series"]["samples"].as_array().unwrap();
+    assert!(samples.len() >= 2, "{samples:?}");
+    assert!(result["histograms"]["ws_message_latency"].is_array());
     assert!(!std::fs::read_to_string(&out).unwrap().contains(TOKEN));
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("✓ 20 concurrent connections"), "{page}");
+    assert!(page.contains("ws_message_latency over time") && !page.contains(TOKEN));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_workers_add_up_to_one_result() {
+    let server = FakeServer::start(Faults::default()).await;
+    let (folder, mode) = quick_mode();
+    let out = folder.path().join("result.json");
+    // The fake server knows one account and one hub for each token of its list.
+    let tokens = folder.path().join("tokens");
+    std::fs::write(
+        &tokens,
+        format!("{TOKEN}\n{}\n", crate::fake_server::SECOND_TOKEN),
+    )
+    .unwrap();
+    let with = |workers: &'static str| {
+        let mut args = vec!["ws", "--mode-file", &mode, "--connections", "9"];
+        args.extend(["--workers", workers, "--tokens", tokens.to_str().unwrap()]);
+        args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()
+    };
+    let mut args = with("2");
+    args.extend(["--url".to_owned(), server.url()]);
+    args.extend(["--out".to_owned(), out.to_str().unwrap().to_owned()]);
+    let output = run(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let report = String::from_utf8(output.stdout).unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}{complaints}");
+    let result = read(&out);
+    assert_eq!(result["workers"], 2);
+    assert_eq!(result["metrics"]["ws_connections_active"]["max"], 9.0);
+    // Nine and the one of each worker that came back.
+    assert_eq!(result["metrics"]["ws_connection_success"]["count"], 11);
+    let all = &result["reconciliation"]["broadcasts"][0];
+    assert_eq!(all["expected"], all["received"]);
+
+    for (workers, expected) in [
+        ("3", "3 workers need as many tokens, and there are 2"),
+        ("0", "--workers must be at least 1"),
+    ] {
+        let args = with(workers);
+        let (code, line) = refusal(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert_eq!(code, 2);
+        assert!(line.contains(expected), "{line}");
+    }
+    std::fs::write(&tokens, format!("{TOKEN}\nbad.token\n")).unwrap();
+    let mut args = with("2");
+    args.extend(["--url".to_owned(), server.url()]);
+    let (code, line) = refusal(&args.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(code, 4, "{line}");
+    assert!(
+        line.contains("worker 1: ") && line.contains("401"),
+        "{line}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

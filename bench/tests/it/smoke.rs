@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use dormouse_bench::failure::Failure;
 use dormouse_bench::mode::{Mode, Overrides};
+use dormouse_bench::stop::Stop;
 use dormouse_bench::target::Target;
 use dormouse_bench::token::Token;
-use dormouse_bench::websocket::{self, Metrics, Outcome, Stop};
+use dormouse_bench::websocket::{self, Metrics, Outcome};
 
 use crate::fake_server::{FakeServer, Faults, TOKEN};
 

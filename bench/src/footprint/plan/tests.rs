@@ -1,4 +1,4 @@
-//! Tests of plans and of where tokens come from.
+//! Tests of plans.
 
 use super::*;
 
@@ -75,46 +75,4 @@ fn only_what_is_asked_for_counts() {
         plan.check().unwrap_err().to_string(),
         "--in-flight must be at least 1"
     );
-}
-
-#[test]
-fn tokens_come_from_a_file_line_by_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens");
-    let read = |text: &str| {
-        std::fs::write(&path, text).unwrap();
-        Tokens::File(path.clone()).read()
-    };
-    let tokens = read("one\n\n two \n").unwrap();
-    let texts: Vec<&str> = tokens.iter().map(Token::expose).collect();
-    assert_eq!(texts, ["one", "two"]);
-    let err = read("good\nbad secret\n").unwrap_err().to_string();
-    assert!(err.contains("line 2: ") && !err.contains("secret"), "{err}");
-    assert!(read("\n").unwrap_err().to_string().contains("has no token"));
-    let missing = Tokens::File(folder.path().join("none")).read().unwrap_err();
-    assert_eq!(missing.exit_code(), 2);
-}
-
-#[test]
-fn tokens_come_from_a_command_run_for_each_account() {
-    let command = |template: &str, users| {
-        Tokens::Command {
-            template: template.to_owned(),
-            users,
-        }
-        .read()
-    };
-    let tokens = command("printf 'token-of-%s\\nmore\\n' {user}", 2).unwrap();
-    let texts: Vec<&str> = tokens.iter().map(Token::expose).collect();
-    assert_eq!(texts, ["token-of-bench-0", "token-of-bench-1"]);
-    assert_eq!(command("echo same", 1).unwrap().len(), 1);
-    for (template, users, expected) in [
-        ("echo same", 2, "must contain {user}"),
-        ("exit 3", 1, "ended with exit status: 3"),
-        ("true", 1, "printed no token: the token is empty"),
-        ("echo a secret", 1, "printed no token"),
-    ] {
-        let err = command(template, users).unwrap_err().to_string();
-        assert!(err.contains(expected) && !err.contains("a secret"), "{err}");
-    }
 }

@@ -14,14 +14,14 @@ impl Stop {
     }
 
     /// Completes once it is requested.
-    pub(super) async fn requested(&mut self) {
+    pub async fn requested(&mut self) {
         if self.0.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// Whether it has been requested.
-    pub(super) fn is_requested(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 }
