@@ -7,6 +7,7 @@ mod args;
 #[cfg(target_os = "linux")]
 mod footprint;
 mod output;
+mod report;
 mod websocket;
 
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ enum Command {
     /// One generator process of `ws --workers`.
     #[command(hide = true)]
     WsWorker,
+    /// Make the HTML page of a result file.
+    Report(report::ReportArgs),
     /// Measure what connections and deliveries cost a server on this machine, beside the least
     /// that they could cost.
     #[cfg(target_os = "linux")]
@@ -78,6 +81,7 @@ impl Cli {
                 args,
             } => websocket::run(&Chosen::Named(mode), *args),
             Command::WsWorker => websocket::worker(),
+            Command::Report(args) => report::run(&args),
             #[cfg(target_os = "linux")]
             Command::Footprint(args) => footprint::run(*args),
             #[cfg(target_os = "linux")]

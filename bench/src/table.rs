@@ -59,6 +59,7 @@ pub fn format_micros(micros: f64) -> String {
 pub fn format_number(number: f64) -> String {
     let text = format!("{number:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
+    let text = if text == "-0" { "0" } else { text };
     let (whole, decimals) = text
         .split_once('.')
         .map_or((text, None), |(whole, decimals)| (whole, Some(decimals)));
@@ -116,6 +117,7 @@ mod tests {
     fn numbers_are_grouped_and_trimmed() {
         let cases = [
             (0.0, "0"),
+            (-0.001, "0"),
             (0.5, "0.5"),
             (2.784, "2.78"),
             (999.0, "999"),

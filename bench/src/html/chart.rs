@@ -43,9 +43,9 @@ pub(super) fn lines(title: &str, lines: &[Line<'_>], shown: impl Fn(f64) -> Stri
     }
     let (seconds, _) = ticks(longest);
     let mut at = 0.0;
-    while at <= longest {
+    while at <= longest * 1.001 {
         below(&mut svg, x(at), &format!("{}s", format_number(at)));
-        at += seconds * 2.0;
+        at += seconds;
     }
     for (number, line) in lines.iter().enumerate() {
         let points = line
@@ -128,6 +128,8 @@ fn grid(svg: &mut String, y: f64, label: &str) {
 }
 
 fn below(svg: &mut String, x: f64, label: &str) {
+    // The widest labels are some 50 units; none may leave the drawing.
+    let x = x.min(WIDTH - 26.0);
     let _ = write!(
         svg,
         "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",

@@ -21,7 +21,8 @@ pub fn regression(points: &[(f64, f64)]) -> Option<Regression> {
         points.iter().map(|(x, y)| of(x - mean_x, y - mean_y)).sum()
     };
     let (xx, xy, yy) = (sum(|x, _| x * x), sum(|x, y| x * y), sum(|_, y| y * y));
-    if !(xx > 0.0) {
+    // Not finite where an x is not.
+    if xx == 0.0 || !xx.is_finite() || points.is_empty() {
         return None;
     }
     let slope = xy / xx;

@@ -110,7 +110,7 @@ impl ServerWatch {
 
     /// Reads. A server that does not tell is asked no second time.
     pub(crate) async fn read(&mut self) -> Option<ServerReading> {
-        let reading = match &self.0 {
+        match &self.0 {
             Source::None => None,
             #[cfg(target_os = "linux")]
             Source::Process(pid) => {
@@ -139,8 +139,7 @@ impl ServerWatch {
                 };
                 page.as_deref().and_then(parse)
             }
-        };
-        reading
+        }
     }
 }
 
