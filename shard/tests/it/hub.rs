@@ -343,8 +343,7 @@ async fn an_event_of_the_application_keeps_its_order_and_its_shard_awake() {
     .await;
     server.clock.advance(server.hibernate_after * 3).await;
     let sibling = format!("{user}-1");
-    until("the other shard sleeps", || server.is_asleep(&sibling))
-    .await;
+    until("the other shard sleeps", || server.is_asleep(&sibling)).await;
     assert!(!server.is_asleep(&user).await, "its work is not done");
     server.application.later.lock().unwrap().clear();
     assert_eq!(app.json().await["ackId"], 2);
