@@ -123,6 +123,27 @@ pub(crate) fn strong() -> Rule<Option<Secret>> {
     )
 }
 
+/// Takes the URL of a database, or none. Says nothing of the text: it may hold a password.
+pub(crate) fn database_url() -> Rule<Option<Secret>> {
+    const KINDS: [&str; 3] = ["postgres://", "postgresql://", "sqlite:"];
+    let text = "beginning with postgres:// or sqlite:";
+    Rule::new(text, move |url: Option<Secret>| {
+        let is_known = url.as_ref().is_none_or(|url| {
+            let url = url.expose();
+            KINDS
+                .iter()
+                .any(|kind| url.len() > kind.len() && url.starts_with(kind))
+        });
+        if is_known {
+            Ok(url)
+        } else {
+            Err(format!(
+                "is no URL of a database: use one {text}, or leave it out"
+            ))
+        }
+    })
+}
+
 /// Makes an empty secret none.
 pub(crate) fn none_if_empty() -> Rule<Option<Secret>> {
     Rule::new("", |secret: Option<Secret>| {

@@ -14,8 +14,8 @@ use ipnet::IpNet;
 
 use crate::address::{CorsOrigin, ListenAddress};
 use crate::conditions::{
-    directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty, public_key,
-    seconds, strong, within, years,
+    database_url, directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty,
+    public_key, seconds, strong, within, years,
 };
 use crate::schema::settings;
 use crate::secret::Secret;
@@ -42,6 +42,7 @@ settings! {
     }
     tables {
         auth: AuthSettings,
+        database: DatabaseSettings,
         shard: ShardSettings,
         limits: LimitSettings,
         http: HttpSettings,
@@ -143,6 +144,22 @@ choice! {
         Es256 = "ES256",
         /// Ed25519.
         EdDsa = "EdDSA",
+    }
+}
+
+settings! {
+    /// The database: accounts, sessions, messages, machines, artifacts and what belongs to them.
+    pub struct DatabaseSettings {
+        /// A PostgreSQL database, as in `postgres://user:password@host/name`; or another SQLite
+        /// file, as in `sqlite:/path/to/file.db`. Absent: the file dormouse.db in the data folder.
+        /// With a password in it, give it in the environment rather than here.
+        url: Option<Secret>, database_url();
+        /// How many connections read at the same time; one more writes.
+        read_connections: u32 = 4, within(1..=256);
+        /// How many writes may wait for the disk; more are refused with 503.
+        write_queue: usize = 4096, within(1..=1_000_000);
+        /// How long a lock that another program holds is waited for.
+        lock_timeout: Duration = "2s", within(ms(1)..=minutes(1));
     }
 }
 

@@ -10,6 +10,7 @@ use dormouse_shard::arrival::{Claim, Gate};
 
 use crate::auth::{FixedWindow, Identity, TicketHolder, Tickets, TokenCache, TokenError, Verifier};
 use crate::clock::unix_ms;
+use crate::database::Database;
 use crate::handshake::HandshakeRefusal;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
@@ -24,6 +25,8 @@ pub struct AppState {
     pub settings: Settings,
     /// The shards.
     pub workers: Workers,
+    /// Accounts and what belongs to them.
+    pub database: Database,
     /// Tokens.
     pub verifier: Verifier,
     /// Tickets.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client_address;
 pub mod clock;
 pub mod commands;
+pub mod database;
 pub mod handshake;
 pub mod http;
 pub mod issuer_settings;

@@ -21,6 +21,8 @@ use crate::auth::{
     Verifier, VerifierError, VerifierSettings,
 };
 use crate::clock::unix_ms;
+use crate::database::publisher::NoPublisher;
+use crate::database::{Database, Location, OpenError, Options};
 use crate::http::{manners, routes};
 use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::metrics::Counters;
@@ -65,6 +67,9 @@ pub enum ServeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
     /// The tiers.
     #[error(transparent)]
     Tiers(#[from] TiersError),
@@ -131,6 +136,7 @@ impl Server {
                 "removed what the last process left asleep"
             );
         }
+        let database = Database::open(database_options(&settings), Arc::new(NoPublisher))?;
         let (workers, seats) = Workers::new(Setup {
             workers: settings.worker_count(),
             settings: shard_settings(&settings),
@@ -149,6 +155,7 @@ impl Server {
         };
         let state = Arc::new(AppState {
             workers,
+            database,
             verifier,
             tickets: Tickets::new(&secret, &ticket_settings),
             ticket_rate: FixedWindow::new(auth.ticket_rate, RATE_KEYS),
@@ -252,6 +259,7 @@ impl Running {
             .stop(self.state.settings.shutdown_timeout)
             .await;
         self.handle.stop(false).await;
+        self.state.database.close().await;
         if let Err(err) = self.serving.await {
             tracing::error!(%err, "the HTTP server did not end well");
         }
@@ -318,6 +326,18 @@ pub fn verifier(settings: &Settings, secret: &ServerSecret) -> Result<Verifier, 
         Arc::new(RevokedTokens::new()),
         unix_ms(),
     )?)
+}
+
+/// How these settings use the database.
+pub fn database_options(settings: &Settings) -> Options {
+    let database = &settings.database;
+    let url = database.url.as_ref().map(dormouse_config::Secret::expose);
+    Options {
+        location: Location::new(url, &settings.data_dir),
+        read_connections: database.read_connections,
+        write_queue: database.write_queue,
+        lock_timeout: database.lock_timeout,
+    }
 }
 
 fn shard_settings(settings: &Settings) -> ShardSettings {

@@ -84,7 +84,7 @@ fn the_default_file_is_a_configuration_file() {
     let commented: String = default_toml()
         .lines()
         .skip_while(|line| *line != "#[[auth.issuers]]")
-        .take_while(|line| *line != "[shard]")
+        .take_while(|line| *line != "[database]")
         .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')))
         .map(|line| format!("{line}\n"))
         .collect();

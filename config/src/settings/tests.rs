@@ -33,6 +33,11 @@ fn the_defaults_are_those_of_the_contracts() {
     assert_eq!(auth.ticket_skew, Duration::from_secs(5));
     assert_eq!((auth.ticket_rate, auth.token_cache), (10, 10_000));
 
+    let database = &settings.database;
+    assert!(database.url.is_none());
+    assert_eq!((database.read_connections, database.write_queue), (4, 4096));
+    assert_eq!(database.lock_timeout, Duration::from_secs(2));
+
     let shard = &settings.shard;
     assert_eq!(shard.hibernate_after, Duration::from_secs(10));
     assert_eq!(shard.store_cache.as_u64(), 1 << 20);
@@ -116,6 +121,11 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("auth.ticket_rate", &["1", "10000"], &["0", "10001"]),
     ("auth.token_cache", &["0", "10000000"], &["10000001"]),
     ("auth.insecure_test_token", &["", "t"], &[]),
+    ("database.url", &["postgres://u:p@h/d", "postgresql://h/d", "sqlite:/x.db"],
+        &["", "mysql://h/d", "postgres://", "sqlite:", "/x.db"]),
+    ("database.read_connections", &["1", "256"], &["0", "257"]),
+    ("database.write_queue", &["1", "1000000"], &["0", "1000001"]),
+    ("database.lock_timeout", &["1ms", "1m"], &["0s", "61s"]),
     ("shard.hibernate_after", &["100ms", "1h"], &["99ms", "3601s"]),
     ("shard.store_cache", &["64 KiB", "64GiB"], &["65535", "65GiB", "1 Mo", "-1 KiB"]),
     ("shard.ping_interval", &["1s", "299s"], &["999ms", "3601s"]),

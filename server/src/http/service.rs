@@ -103,16 +103,17 @@ pub(crate) async fn health() -> web::Json<HealthAnswer> {
 )]
 pub(crate) async fn ready(state: web::Data<AppState>) -> HttpResponse {
     let is_draining = state.workers.is_draining();
-    let fault = state.workers.store().fault();
-    let has_store = fault.is_none();
-    let error = match fault {
-        Some(fault) => Some(fault.to_string()),
-        None => is_draining.then(|| "the server is stopping".to_owned()),
-    };
+    let store = state.workers.store().fault().map(|fault| fault.to_string());
+    let database = state.database.check().await.err();
+    let (has_store, has_database) = (store.is_none(), database.is_none());
+    let error = store
+        .or_else(|| database.map(|err| err.to_string()))
+        .or_else(|| is_draining.then(|| "the server is stopping".to_owned()));
     let body = ReadyAnswer {
         ready: error.is_none(),
         checks: [
             ("environment", true),
+            ("database", has_database),
             ("realtime", !is_draining),
             ("store", has_store),
         ]

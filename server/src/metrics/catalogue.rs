@@ -88,6 +88,16 @@ catalogue! {
     STORE_UP = Dormouse Gauge "dormouse_store_up" [] Flag,
         "Whether the store of attachments works; if not, shards stay awake and the server is not \
          ready.";
+    DATABASE_UP = Dormouse Gauge "dormouse_database_up" [] Flag,
+        "Whether the last write got through to the database; if not, the server is not ready.";
+    DATABASE_WRITES = Dormouse Counter "dormouse_database_writes_total" ["result"] Count,
+        "Writes to the database: done, refused (such as a version that does not match), or failed.";
+    DATABASE_READS = Dormouse Counter "dormouse_database_reads_total" ["result"] Count,
+        "Reads of the database: done or failed.";
+    DATABASE_COMMITS = Dormouse Counter "dormouse_database_commits_total" [] Count,
+        "Transactions that the database has committed; writes that wait share one.";
+    DATABASE_WRITE = Dormouse Histogram "dormouse_database_write_seconds" [] Seconds,
+        "Time from asking for a write to its end on disk, waiting included, in seconds.";
     DRAINING = Dormouse Gauge "dormouse_draining" [] Flag,
         "Whether the server takes no new connections because it drains or stops.";
     WORKERS = Dormouse Gauge "dormouse_workers" [] Count,

@@ -8,6 +8,7 @@ use dormouse_protocol::{ClientType, CloseCode};
 use super::busiest::OTHER;
 use super::counters::TokenCheck;
 use super::http_requests::{ERROR_TYPES, METHODS};
+use crate::database::counters::Ended;
 use crate::handshake::HandshakeRefusal;
 
 /// Where shards are.
@@ -112,7 +113,10 @@ pub const LABELS: [(&str, Values); 14] = [
         "reason",
         Values::Closed(&[&HandshakeRefusal::LABELS, &REJECTIONS, &LOBBY_REFUSALS]),
     ),
-    ("result", Values::Closed(&[&TokenCheck::LABELS])),
+    (
+        "result",
+        Values::Closed(&[&TokenCheck::LABELS, &Ended::LABELS]),
+    ),
     ("code", Values::Closed(&[&CLOSE_CODES])),
     ("cause", Values::Closed(&[&CAUSES])),
 ];

@@ -11,6 +11,7 @@ use super::families::Families;
 use super::{process, workers};
 use crate::app_state::{AppState, VERSION};
 use crate::clock::unix_ms;
+use crate::database::counters::{DatabaseCounters, Ended};
 use crate::handshake::HandshakeRefusal;
 
 /// The text of a scrape, in the text format 0.0.4.
@@ -49,6 +50,7 @@ fn server(families: &mut Families, state: &AppState, handshakes: &BTreeMap<&'sta
     let is_up = state.workers.store().fault().is_none();
     families.counts(&metrics::BUILD_INFO, [([VERSION], 1)]);
     families.count(&metrics::STORE_UP, u64::from(is_up));
+    database(families, state.database.counters());
     families.count(&metrics::DRAINING, u64::from(state.workers.is_draining()));
     families.counts(
         &metrics::HANDSHAKES_REFUSED,
@@ -58,6 +60,15 @@ fn server(families: &mut Families, state: &AppState, handshakes: &BTreeMap<&'sta
     );
     let checks = state.counters.tokens.all();
     families.by_label(&metrics::TOKEN_CHECKS, TokenCheck::LABELS, checks);
+}
+
+fn database(families: &mut Families, counters: &DatabaseCounters) {
+    families.count(&metrics::DATABASE_UP, u64::from(counters.is_up()));
+    families.by_label(&metrics::DATABASE_WRITES, Ended::LABELS, counters.writes());
+    let [done, _, failed] = counters.reads();
+    families.by_label(&metrics::DATABASE_READS, ["done", "failed"], [done, failed]);
+    families.count(&metrics::DATABASE_COMMITS, counters.commits());
+    families.histogram(&metrics::DATABASE_WRITE, &counters.write_time());
 }
 
 /// What the system does not tell is left out.

@@ -1,0 +1,84 @@
+//! How a connection is opened and set up, by its role and the dialect.
+
+use std::time::Duration;
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
+
+use super::location::{Dialect, Location};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The only one that changes anything.
+    Writer,
+    /// One of those that read.
+    Reader,
+}
+
+/// Opens a connection, and leaves it as it is.
+pub(super) async fn connect(location: &Location) -> Result<AnyConnection, sqlx::Error> {
+    let options = location
+        .options()
+        .map_err(|err| sqlx::Error::Configuration(err.into()))?;
+    AnyConnection::connect_with(&options).await
+}
+
+/// Opens a connection and sets it up.
+pub(super) async fn open(
+    location: &Location,
+    role: Role,
+    lock_timeout: Duration,
+) -> Result<AnyConnection, sqlx::Error> {
+    let mut connection = connect(location).await?;
+    prepare(&mut connection, location.dialect(), role, lock_timeout).await?;
+    Ok(connection)
+}
+
+/// Sets a connection up. Every commit is on disk before it is acknowledged: with WAL and
+/// `synchronous = FULL` SQLite waits for the disk at each commit, and PostgreSQL does so unless
+/// its `synchronous_commit` has been turned off, which is undone here.
+pub(super) async fn prepare(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    role: Role,
+    lock_timeout: Duration,
+) -> Result<(), sqlx::Error> {
+    let wait = lock_timeout.as_millis();
+    let text = match (dialect, role) {
+        (Dialect::Sqlite, Role::Writer) => format!(
+            "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY"
+        ),
+        (Dialect::Sqlite, Role::Reader) => format!(
+            "PRAGMA busy_timeout = {wait}; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY"
+        ),
+        (Dialect::Postgres, Role::Writer) => {
+            format!("SET lock_timeout = {wait}; SET synchronous_commit = on")
+        }
+        (Dialect::Postgres, Role::Reader) => {
+            format!("SET lock_timeout = {wait}; SET default_transaction_read_only = on")
+        }
+    };
+    // Made of numbers and constants only.
+    connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(text)))
+        .await?;
+    Ok(())
+}
+
+/// Makes the file of a SQLite database if it is missing, readable by its owner only.
+pub(super) fn make_file(location: &Location) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let Location::Sqlite(path) = location else {
+        return Ok(());
+    };
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
