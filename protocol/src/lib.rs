@@ -10,10 +10,12 @@ pub mod close;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod events;
 pub mod filter;
 pub mod frames;
 pub mod rpc;
 pub mod stats;
+pub mod timestamp;
 
 pub use attachment::{Attachment, AuthState, ConnectionId, Labels};
 pub use client_type::ClientType;

@@ -32,6 +32,8 @@ pub struct IoCounters {
     pub idle_closed: u64,
     /// Connections closed for breaking RFC 6455.
     pub protocol_faults: u64,
+    /// Frames that slow subscribers had waiting when they were closed.
+    pub events_dropped: u64,
     /// Ended connections by [`CloseCode::label`], or `abnormal` without a close frame.
     pub closes: BTreeMap<&'static str, u64>,
 }
@@ -52,6 +54,7 @@ impl IoCounters {
             rate_closed,
             idle_closed,
             protocol_faults,
+            events_dropped,
             closes,
         } = other;
         self.frames_in += frames_in;
@@ -65,6 +68,7 @@ impl IoCounters {
         self.rate_closed += rate_closed;
         self.idle_closed += idle_closed;
         self.protocol_faults += protocol_faults;
+        self.events_dropped += events_dropped;
         for (code, count) in closes {
             *self.closes.entry(code).or_default() += count;
         }

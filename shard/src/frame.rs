@@ -14,6 +14,8 @@ const MAX_CONTROL_PAYLOAD: usize = 125;
 pub struct Frame {
     bytes: Bytes,
     droppable: bool,
+    /// When it was put into an outbox, in the worker's ticks (wraps).
+    queued_at: u16,
 }
 
 impl Frame {
@@ -22,6 +24,7 @@ impl Frame {
         Self {
             bytes: encode(json.as_bytes(), OpCode::Text),
             droppable: false,
+            queued_at: 0,
         }
     }
 
@@ -39,6 +42,7 @@ impl Frame {
         Self {
             bytes: encode(b"", OpCode::Ping),
             droppable: true,
+            queued_at: 0,
         }
     }
 
@@ -47,6 +51,7 @@ impl Frame {
         Self {
             bytes: encode(payload, OpCode::Pong),
             droppable: false,
+            queued_at: 0,
         }
     }
 
@@ -65,6 +70,7 @@ impl Frame {
         Self {
             bytes: bytes.freeze(),
             droppable: false,
+            queued_at: 0,
         }
     }
 
@@ -73,6 +79,7 @@ impl Frame {
         Self {
             bytes: Bytes::from_static(&[0x88, 0]),
             droppable: false,
+            queued_at: 0,
         }
     }
 
@@ -81,6 +88,7 @@ impl Frame {
         Self {
             bytes,
             droppable: false,
+            queued_at: 0,
         }
     }
 
@@ -97,6 +105,18 @@ impl Frame {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// The same frame on its way into an outbox, at this tick of the worker.
+    #[must_use]
+    pub fn queued(mut self, tick: u16) -> Self {
+        self.queued_at = tick;
+        self
+    }
+
+    /// When it was put into an outbox, in ticks.
+    pub fn queued_at(&self) -> u16 {
+        self.queued_at
     }
 
     /// Whether the frame may be dropped for a slow reader.

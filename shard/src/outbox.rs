@@ -86,13 +86,21 @@ impl Outbox {
         self.dropped += (before - self.frames.len()) as u32;
     }
 
-    /// Drops everything but a first frame that is partly written, to make way for a close frame.
-    pub fn keep_begun(&mut self) {
+    /// Drops everything but a first frame that is partly written, to make way for a close frame;
+    /// returns how many frames that were.
+    pub fn keep_begun(&mut self) -> usize {
+        let before = self.frames.len();
         self.frames.truncate(usize::from(self.written > 0));
         self.bytes = self
             .frames
             .front()
             .map_or(0, |frame| frame.len() - self.written);
+        before - self.frames.len()
+    }
+
+    /// When the first of the waiting frames was queued, in ticks.
+    pub fn oldest(&self) -> Option<u16> {
+        self.frames.front().map(Frame::queued_at)
     }
 
     /// The unwritten bytes as slices for one vectored write, at most as many as `slices` holds.

@@ -27,6 +27,10 @@ pub struct ShardCounters {
     pub messages: u64,
     /// First-message authentications that ended otherwise than well, by reason.
     pub lobby_refused: BTreeMap<&'static str, u64>,
+    /// Events handed to subscribers: one for each event and subscriber.
+    pub events_delivered: u64,
+    /// Events that a subscriber did not take because it was closing or not reading.
+    pub events_dropped: u64,
     /// From the handshake's first byte to the greeting.
     pub connection_time: Histogram,
     /// From reading a message to having handed over what it led to.
@@ -36,6 +40,8 @@ pub struct ShardCounters {
     /// From asking for a delivery to having posted it in a shard: the way there, waking and
     /// selecting.
     pub broadcast_time: Histogram,
+    /// From accepting an event for publication to having handed it to a subscriber.
+    pub event_delivery: Histogram,
 }
 
 impl ShardCounters {
@@ -52,10 +58,13 @@ impl ShardCounters {
             broadcast_failures,
             messages,
             lobby_refused,
+            events_delivered,
+            events_dropped,
             connection_time,
             message_latency,
             wake_time,
             broadcast_time,
+            event_delivery,
         } = other;
         self.accepted += accepted;
         for (key, count) in rejected {
@@ -70,10 +79,13 @@ impl ShardCounters {
         for (reason, count) in lobby_refused {
             *self.lobby_refused.entry(reason).or_default() += count;
         }
+        self.events_delivered += events_delivered;
+        self.events_dropped += events_dropped;
         self.connection_time.merge(connection_time);
         self.message_latency.merge(message_latency);
         self.wake_time.merge(wake_time);
         self.broadcast_time.merge(broadcast_time);
+        self.event_delivery.merge(event_delivery);
     }
 }
 
@@ -103,6 +115,8 @@ pub struct WorkerReport {
     pub by_type: ByType,
     /// Connections that have yet to authenticate.
     pub pending: u64,
+    /// Subscribers of events, whose keys may still be being verified.
+    pub subscribers: u64,
     /// Frames in outboxes.
     pub queued_frames: u64,
     /// Bytes in outboxes.

@@ -31,6 +31,38 @@ pub struct ShardSettings {
     pub rpc_open_calls: usize,
     /// Most RPC methods that one connection may serve.
     pub rpc_methods: usize,
+    /// Subscribers of events, who have bounds of their own.
+    pub subscribers: SubscriberSettings,
+}
+
+/// Limits and timers of subscribers (contract events.md section 7).
+#[derive(Clone, Debug)]
+pub struct SubscriberSettings {
+    /// Time between protocol pings to one connection.
+    pub ping_interval: Duration,
+    /// A connection without any inbound frame for this long is closed with 1001.
+    pub idle_timeout: Duration,
+    /// Largest inbound message after reassembly, bytes; over it the close code is 1009.
+    pub message_bytes: usize,
+    /// Most frames that wait for one connection.
+    pub outbox_frames: usize,
+    /// Most bytes that wait for one connection; all who wait share them.
+    pub outbox_bytes: usize,
+    /// Longest time that a frame may wait.
+    pub outbox_age: Duration,
+}
+
+impl Default for SubscriberSettings {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
+            message_bytes: 64 << 10,
+            outbox_frames: 16_384,
+            outbox_bytes: 64 << 20,
+            outbox_age: Duration::from_secs(5),
+        }
+    }
 }
 
 impl Default for ShardSettings {
@@ -49,6 +81,7 @@ impl Default for ShardSettings {
             rpc_timeout: Duration::from_secs(300),
             rpc_open_calls: 256,
             rpc_methods: 1024,
+            subscribers: SubscriberSettings::default(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::counters::IoCounters;
 use crate::frame::Frame;
 use crate::outbox::OutboxLimits;
 use crate::poller::Poller;
-use crate::settings::ShardSettings;
+use crate::settings::{ShardSettings, SubscriberSettings};
 use crate::table::{Owner, Slot, SlotToken, Table};
 use crate::turn::{FrameRef, Turn};
 
@@ -71,6 +71,52 @@ pub struct Ended {
     pub owner: Owner,
 }
 
+/// What one kind of connection may use.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    outbox: OutboxLimits,
+    /// Ticks that a frame may wait in an outbox; `None` for as long as it takes.
+    outbox_ticks: Option<u16>,
+    message_bytes: usize,
+    ping_ticks: u16,
+    idle_ticks: u16,
+}
+
+impl Bounds {
+    fn of_users(settings: &ShardSettings) -> Self {
+        Self {
+            outbox: OutboxLimits {
+                frames: settings.outbox_frames,
+                bytes: settings.outbox_bytes,
+            },
+            outbox_ticks: None,
+            message_bytes: settings.message_bytes,
+            ping_ticks: ticks(settings.ping_interval),
+            idle_ticks: ticks(settings.idle_timeout).min(MOST_IDLE_TICKS),
+        }
+    }
+
+    fn of_subscribers(settings: &SubscriberSettings) -> Self {
+        Self {
+            outbox: OutboxLimits {
+                frames: settings.outbox_frames,
+                bytes: settings.outbox_bytes,
+            },
+            outbox_ticks: Some(ticks(settings.outbox_age).min(MOST_IDLE_TICKS)),
+            message_bytes: settings.message_bytes,
+            ping_ticks: ticks(settings.ping_interval),
+            idle_ticks: ticks(settings.idle_timeout).min(MOST_IDLE_TICKS),
+        }
+    }
+}
+
+/// A time in ticks, at least one.
+fn ticks(time: Duration) -> u16 {
+    u16::try_from(time.as_millis() / TICK.as_millis())
+        .unwrap_or(u16::MAX)
+        .max(1)
+}
+
 /// Everything about the sockets of one worker.
 #[derive(Debug)]
 pub struct Sockets {
@@ -82,12 +128,11 @@ pub struct Sockets {
     scratch: Box<[u8]>,
     buffer: BytesMut,
     joined: Vec<u8>,
-    limits: OutboxLimits,
-    message_bytes: usize,
+    /// What connections of users may use, and what subscribers may.
+    of_users: Bounds,
+    of_subscribers: Bounds,
     frames_per_second: u32,
     frame_burst: u16,
-    ping_ticks: u16,
-    idle_ticks: u16,
     tick: u16,
     sweep_next: u32,
     /// Connections with bytes left to read, to be read before the next wait.
@@ -108,11 +153,6 @@ pub struct Sockets {
 impl Sockets {
     /// An empty room.
     pub fn new(poller: Rc<Poller>, settings: &ShardSettings) -> Self {
-        let ticks = |time: Duration| {
-            u16::try_from(time.as_millis() / TICK.as_millis())
-                .unwrap_or(u16::MAX)
-                .max(1)
-        };
         Self {
             table: Table::default(),
             turn: Turn::default(),
@@ -122,15 +162,10 @@ impl Sockets {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             buffer: BytesMut::with_capacity(READ_BYTES),
             joined: Vec::new(),
-            limits: OutboxLimits {
-                frames: settings.outbox_frames,
-                bytes: settings.outbox_bytes,
-            },
-            message_bytes: settings.message_bytes,
+            of_users: Bounds::of_users(settings),
+            of_subscribers: Bounds::of_subscribers(&settings.subscribers),
             frames_per_second: settings.frames_per_second,
             frame_burst: u16::try_from(settings.frame_burst).unwrap_or(u16::MAX),
-            ping_ticks: ticks(settings.ping_interval),
-            idle_ticks: ticks(settings.idle_timeout).min(MOST_IDLE_TICKS),
             tick: 0,
             sweep_next: 0,
             again: Vec::new(),
@@ -153,10 +188,11 @@ impl Sockets {
         slot.allowance = self.frame_burst;
         let has_early_bytes = slot.partial.is_some();
         let is_backlogged = slot.outbox.is_some();
+        let owner = slot.owner();
         let token = self.table.insert(slot);
         // Spread over half an interval, so that a burst of connects is no burst of pings.
         let spread = token.index().wrapping_mul(2_654_435_761) >> 16;
-        let half = self.ping_ticks / 2;
+        let half = self.bounds(owner).ping_ticks / 2;
         let tick = self.tick;
         if let Some(slot) = self.table.get_mut(token) {
             slot.ping_due = tick.wrapping_add(half + (spread % u32::from(half.max(1))) as u16);
@@ -203,20 +239,8 @@ impl Sockets {
         if slot.owner() == Owner::Leaving {
             return false;
         }
-        if let Some(outbox) = &mut slot.outbox {
-            let result = outbox.push(self.turn.frame(frame).clone(), self.limits);
-            self.io.ephemerals_dropped += u64::from(outbox.take_dropped());
-            self.io.frames_out += u64::from(result.is_ok());
-            if result.is_err() {
-                self.io.slow_consumers += 1;
-                self.close(
-                    token,
-                    CloseCode::SLOW_CONSUMER,
-                    CloseCode::SLOW_CONSUMER.reason(),
-                );
-                return false;
-            }
-            return true;
+        if slot.outbox.is_some() {
+            return self.post_behind(token, frame);
         }
         let depth = self.turn.append(&mut slot.head, &mut slot.tail, frame);
         if depth == 1 {
@@ -228,6 +252,49 @@ impl Sockets {
             self.flush_one(token);
         }
         true
+    }
+
+    /// Hands a frame to a connection that has an outbox.
+    fn post_behind(&mut self, token: SlotToken, frame: FrameRef) -> bool {
+        let (of_users, of_subscribers) = (self.of_users.outbox, self.of_subscribers.outbox);
+        let Some(slot) = self.table.get_mut(token) else {
+            return false;
+        };
+        let limits = match slot.owner() {
+            Owner::Subscriber => of_subscribers,
+            _ => of_users,
+        };
+        let Some(outbox) = &mut slot.outbox else {
+            return false;
+        };
+        let frame = self.turn.frame(frame).clone().queued(self.tick);
+        let result = outbox.push(frame, limits);
+        self.io.ephemerals_dropped += u64::from(outbox.take_dropped());
+        self.io.frames_out += u64::from(result.is_ok());
+        if result.is_err() {
+            self.close_slow_consumer(token);
+        }
+        result.is_ok()
+    }
+
+    /// Closes a connection that does not read what is sent to it.
+    fn close_slow_consumer(&mut self, token: SlotToken) {
+        self.io.slow_consumers += 1;
+        let code = CloseCode::SLOW_CONSUMER;
+        self.close(token, code, code.reason());
+    }
+
+    /// Whether everything that was posted to a connection is written; so it is when it is gone.
+    pub fn is_drained(&self, token: SlotToken) -> bool {
+        let slot = self.table.get(token);
+        slot.is_none_or(|slot| slot.outbox.is_none() && slot.head == crate::table::NONE)
+    }
+
+    fn bounds(&self, owner: Owner) -> &Bounds {
+        match owner {
+            Owner::Subscriber => &self.of_subscribers,
+            Owner::Shard(_) | Owner::Lobby | Owner::Leaving => &self.of_users,
+        }
     }
 
     /// Hands one frame to one connection.

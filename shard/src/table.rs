@@ -50,6 +50,8 @@ pub enum Owner {
     Shard(u32),
     /// Nobody yet: it waits for its `auth` message.
     Lobby,
+    /// Nobody's shard: it subscribes to a tenant's events.
+    Subscriber,
     /// Nobody any more: its close frame is on the way.
     Leaving,
 }
@@ -79,6 +81,7 @@ pub struct Slot {
 
 const OWNER_LOBBY: u32 = u32::MAX;
 const OWNER_LEAVING: u32 = u32::MAX - 1;
+const OWNER_SUBSCRIBER: u32 = u32::MAX - 2;
 
 impl Slot {
     /// A slot for a fresh socket.
@@ -117,6 +120,7 @@ impl Slot {
         match self.owner {
             OWNER_LOBBY => Owner::Lobby,
             OWNER_LEAVING => Owner::Leaving,
+            OWNER_SUBSCRIBER => Owner::Subscriber,
             shard => Owner::Shard(shard),
         }
     }
@@ -126,6 +130,7 @@ impl Slot {
         self.owner = match owner {
             Owner::Lobby => OWNER_LOBBY,
             Owner::Leaving => OWNER_LEAVING,
+            Owner::Subscriber => OWNER_SUBSCRIBER,
             Owner::Shard(shard) => shard,
         };
     }

@@ -58,7 +58,10 @@ impl Sockets {
         if let Some(outbox) = &mut slot.outbox {
             // A reader that is too slow would not live to see the frame behind megabytes.
             if code == CloseCode::SLOW_CONSUMER {
-                outbox.keep_begun();
+                let dropped = outbox.keep_begun() as u64;
+                if owner == Owner::Subscriber {
+                    self.io.events_dropped += dropped;
+                }
             }
             outbox.push_unbounded(frame);
             slot.set_owner(Owner::Leaving);

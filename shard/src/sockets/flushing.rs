@@ -90,9 +90,12 @@ impl Sockets {
             let frame = self.turn.frame(held);
             self.io.frames_out += 1;
             match &mut outbox {
-                Some(outbox) => outbox.push_unbounded(frame.clone()),
+                Some(outbox) => outbox.push_unbounded(frame.clone().queued(self.tick)),
                 None if frame.len() <= unwritten => unwritten -= frame.len(),
-                None => outbox = Some(Outbox::starting_with(frame.clone(), unwritten)),
+                None => {
+                    let frame = frame.clone().queued(self.tick);
+                    outbox = Some(Outbox::starting_with(frame, unwritten));
+                }
             }
             self.turn.release(held);
         }

@@ -91,6 +91,7 @@ impl Sockets {
         let Some(slot) = self.table.get_mut(token) else {
             return;
         };
+        let owner = slot.owner();
         let fresh = self.scratch.get(..count).unwrap_or_default();
         // Own bytes while something is incomplete, else the worker's buffer.
         let own = slot.partial.take();
@@ -106,9 +107,10 @@ impl Sockets {
             },
         };
         frame.extend_from_slice(fresh);
+        let most = self.bounds(owner).message_bytes;
         let mut open = true;
         while open {
-            match intake::next(&mut frame, &mut message, self.message_bytes) {
+            match intake::next(&mut frame, &mut message, most) {
                 Ok(Some(incoming)) => open = self.take_incoming(token, incoming, now, inbox),
                 Ok(None) => break,
                 Err(fault) => {
@@ -155,7 +157,7 @@ impl Sockets {
         };
         match incoming {
             Incoming::Message(payload) => {
-                if payload[..] == *EXACT_PING && owner != Owner::Lobby {
+                if payload[..] == *EXACT_PING && matches!(owner, Owner::Shard(_)) {
                     self.answer_ping(token, now);
                     return true;
                 }

@@ -29,19 +29,29 @@ impl Sockets {
             let Some(token) = self.table.token_at(index) else {
                 continue;
             };
-            let (tick, ping_ticks, idle_ticks) = (self.tick, self.ping_ticks, self.idle_ticks);
+            let tick = self.tick;
+            let Some(slot) = self.table.get(token) else {
+                continue;
+            };
+            let owner = slot.owner();
+            // The lobby has a deadline of its own, and a leaving connection another.
+            if !matches!(owner, Owner::Shard(_) | Owner::Subscriber) {
+                continue;
+            }
+            let bounds = *self.bounds(owner);
+            let waiting = slot.outbox.as_ref().and_then(|outbox| outbox.oldest());
             let Some(slot) = self.table.get_mut(token) else {
                 continue;
             };
-            // The lobby has a deadline of its own, and a leaving connection another.
-            if !matches!(slot.owner(), Owner::Shard(_)) {
-                continue;
-            }
-            if tick.wrapping_sub(slot.last_seen) >= idle_ticks {
+            if tick.wrapping_sub(slot.last_seen) >= bounds.idle_ticks {
                 self.io.idle_closed += 1;
                 self.close(token, CloseCode::GOING_AWAY, "idle timeout");
+            } else if let (Some(since), Some(most)) = (waiting, bounds.outbox_ticks)
+                && tick.wrapping_sub(since) >= most
+            {
+                self.close_slow_consumer(token);
             } else if (tick.wrapping_sub(slot.ping_due) as i16) >= 0 {
-                slot.ping_due = tick.wrapping_add(ping_ticks);
+                slot.ping_due = tick.wrapping_add(bounds.ping_ticks);
                 self.post(token, ping, Lane::Fanout);
             }
         }
