@@ -8,10 +8,13 @@ use dormouse_protocol::{Attachment, ClientType, CloseCode, ConnectionId, Labels}
 use tokio::sync::{mpsc, oneshot};
 
 use crate::arrival::{Arrival, Claim, Newcomer};
+use crate::event::Event;
+use crate::event_log::{LogPage, LogUnavailable};
 use crate::frame::Frame;
 use crate::message::{HubMessage, Replies, ShardDelivery};
 use crate::report::WorkerReport;
 use crate::store::StoreError;
+use crate::subscriber::{Access, AccessRefused, NewSubscriber};
 use crate::table::SlotToken;
 
 /// Which of a user's shards a message is for.
@@ -89,6 +92,16 @@ pub enum Command {
     },
     /// Take in a connection that has yet to authenticate.
     Wait(Box<Newcomer>),
+    /// Take in a socket that wants to subscribe to events.
+    Subscribe(Box<NewSubscriber>),
+    /// The outcome of verifying a subscriber's key.
+    SubscriberVerified(SlotToken, Result<Access, AccessRefused>),
+    /// A page of the log for a subscriber's replay.
+    LogRead(SlotToken, Result<LogPage, LogUnavailable>),
+    /// Hand events to their subscribers: to all workers, in the order of publication.
+    Events(Arc<[Arc<Event>]>),
+    /// Close the subscribers that came with this key, which is revoked.
+    CloseSubscribers(Arc<str>),
     /// Write these bytes to a socket that is refused, and close it.
     Refuse(Box<crate::table::Slot>, bytes::Bytes),
     /// The outcome of verifying a first message's token.

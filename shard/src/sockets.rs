@@ -281,7 +281,12 @@ impl Sockets {
     fn close_slow_consumer(&mut self, token: SlotToken) {
         self.io.slow_consumers += 1;
         let code = CloseCode::SLOW_CONSUMER;
-        self.close(token, code, code.reason());
+        let reason = match self.connection(token) {
+            // As contract events.md section 7 spells it.
+            Some((_, Owner::Subscriber)) => "Slow consumer",
+            _ => code.reason(),
+        };
+        self.close(token, code, reason);
     }
 
     /// Whether everything that was posted to a connection is written; so it is when it is gone.

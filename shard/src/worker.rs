@@ -8,11 +8,14 @@ mod admin;
 mod admission;
 mod guests;
 mod routing;
+mod subscribers;
 mod turn_loop;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
 use actix::{Actor, Addr};
@@ -24,6 +27,7 @@ use crate::application::Application;
 use crate::arrival::Gate;
 use crate::bus::Bus;
 use crate::command::Command;
+use crate::event::Event;
 use crate::frame::Frame;
 use crate::lobby::Lobby;
 use crate::manager::ConnectionManager;
@@ -36,6 +40,7 @@ use crate::settings::ShardSettings;
 use crate::shards::{ShardRecord, Shards};
 use crate::sockets::{Lane, Sockets};
 use crate::store::Store;
+use crate::subscribers::Subscribers;
 use crate::table::{Owner, SlotToken};
 use crate::tier::Tiers;
 use crate::turn::FrameRef;
@@ -55,6 +60,9 @@ pub struct Common {
     pub gate: Arc<dyn Gate>,
     /// Attachments of sleeping shards.
     pub store: Store,
+    /// Events that workers have been told of and have not handed out yet, each counted once for
+    /// every worker.
+    pub events_waiting: Arc<AtomicUsize>,
     /// The inboxes of all workers, by index.
     pub inboxes: Arc<[mpsc::UnboundedSender<Command>]>,
 }
@@ -66,6 +74,11 @@ pub struct Worker {
     sockets: RefCell<Sockets>,
     shards: RefCell<Shards>,
     lobby: RefCell<Lobby>,
+    subscribers: RefCell<Subscribers>,
+    /// Events that are not handed out yet, in order.
+    events: RefCell<VecDeque<Arc<Event>>>,
+    /// Subscribers whose replay goes on when their sockets have taken the last page.
+    replaying: RefCell<Vec<SlotToken>>,
     counters: RefCell<ShardCounters>,
     /// Tells the loop that there is something to flush.
     posted: Notify,

@@ -15,6 +15,7 @@ use crate::application::Application;
 use crate::arrival::{Arrival, Gate, Newcomer, TokenHash, short_hash};
 use crate::bus::{Bus, LocalBus};
 use crate::command::{Audience, Command, HubShare, ShardQuery, UserReport};
+use crate::event::Event;
 use crate::frame::Frame;
 use crate::message::{HubMessage, ShardDelivery};
 use crate::name::ShardName;
@@ -23,6 +24,7 @@ use crate::publication::{Encoded, Publication};
 use crate::report::WorkerReport;
 use crate::settings::ShardSettings;
 use crate::store::{Store, StoreError};
+use crate::subscriber::NewSubscriber;
 use crate::tier::{TierId, Tiers};
 use crate::worker::{Common, Worker};
 
@@ -94,6 +96,7 @@ impl Workers {
             application: setup.application,
             gate: setup.gate,
             store: setup.store,
+            events_waiting: Arc::default(),
             inboxes: inboxes.clone(),
         };
         let seats = receivers
@@ -147,6 +150,40 @@ impl Workers {
         let [first, ..] = *newcomer.slot.id.as_bytes();
         let worker = usize::from(first) % self.count();
         self.send(worker, Command::Wait(Box::new(newcomer)));
+    }
+
+    /// Takes in a socket that wants to subscribe to events.
+    pub fn subscribe(&self, newcomer: NewSubscriber) {
+        let [first, ..] = *newcomer.slot.id.as_bytes();
+        let worker = usize::from(first) % self.count();
+        self.send(worker, Command::Subscribe(Box::new(newcomer)));
+    }
+
+    /// Hands events to their subscribers on all workers. Whoever calls keeps the order of the
+    /// places of each tenant's log, and has stored the events before.
+    pub fn publish_events(&self, events: Vec<Event>) {
+        let events: Arc<[Arc<Event>]> = events.into_iter().map(Arc::new).collect();
+        let waiting = &self.common.events_waiting;
+        for inbox in self.common.inboxes.iter() {
+            waiting.fetch_add(events.len(), Ordering::Relaxed);
+            // A worker that is gone takes its subscribers with it.
+            if inbox.send(Command::Events(events.clone())).is_err() {
+                waiting.fetch_sub(events.len(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Events that wait for a worker to hand them out, on average over the workers. Whoever
+    /// publishes faster than that should wait.
+    pub fn events_waiting(&self) -> usize {
+        self.common.events_waiting.load(Ordering::Relaxed) / self.count()
+    }
+
+    /// Closes the subscribers that came with a key, with 1008.
+    pub fn close_subscribers(&self, key: &Arc<str>) {
+        for worker in 0..self.count() {
+            self.send(worker, Command::CloseSubscribers(key.clone()));
+        }
     }
 
     /// Answers a handshake that is refused: writes the response to its socket, then closes it

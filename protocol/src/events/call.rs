@@ -127,7 +127,11 @@ pub struct CallState {
     /// Where it stands.
     pub status: CallStatus,
     /// Where it is in its flow.
-    #[serde(default, rename = "current_node", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "current_node",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub current_node: Option<String>,
     /// Who takes part.
     #[serde(default)]
@@ -232,7 +236,10 @@ mod tests {
                 let before = call.clone();
                 let later = "2025-01-31T09:15:01.000Z";
                 if from.contains(&status) {
-                    assert_eq!(call.apply(event, later), Transition::Applied { from: status });
+                    assert_eq!(
+                        call.apply(event, later),
+                        Transition::Applied { from: status }
+                    );
                     assert_eq!(Some(call.status), CallStatus::after(event));
                     assert_eq!(call.updated_at, later);
                 } else {

@@ -161,8 +161,14 @@ mod tests {
             subscribed(set[..1].iter(), Some(7)),
             r#"{"type":"subscribed","channels":["call.*"],"cursor":"7"}"#
         );
-        assert_eq!(unsubscribed([].iter()), r#"{"type":"unsubscribed","channels":[]}"#);
-        assert_eq!(pong(at), r#"{"type":"pong","timestamp":"2025-01-31T09:15:00.123Z"}"#);
+        assert_eq!(
+            unsubscribed([].iter()),
+            r#"{"type":"unsubscribed","channels":[]}"#
+        );
+        assert_eq!(
+            pong(at),
+            r#"{"type":"pong","timestamp":"2025-01-31T09:15:00.123Z"}"#
+        );
         assert_eq!(
             error(&RequestError::Format),
             r#"{"type":"error","message":"Invalid message format","code":"BAD_FRAME"}"#
@@ -172,7 +178,13 @@ mod tests {
     #[test]
     fn events_are_framed_for_each_kind_of_subscriber() {
         let data = to_raw_value(&serde_json::json!({"callId": "c"})).unwrap();
-        let payload = payload("call.started", "t", &data, "2025-01-31T09:15:00.123Z", "1-a");
+        let payload = payload(
+            "call.started",
+            "t",
+            &data,
+            "2025-01-31T09:15:00.123Z",
+            "1-a",
+        );
         let frame = |form| event("call.started", &payload, form);
         let body = r#"{"event":"call.started","tenantId":"t","data":{"callId":"c"},"timestamp":"2025-01-31T09:15:00.123Z","id":"1-a"}"#;
         let start = format!(r#"{{"type":"event","channel":"call.started","payload":{body}"#);

@@ -63,7 +63,9 @@ impl EventName {
     /// [`EventNameError`].
     pub fn parse(text: &str) -> Result<Self, EventNameError> {
         let (first, rest) = text.split_once('.').ok_or(EventNameError)?;
-        let family = Family::ALL.into_iter().find(|family| family.as_str() == first);
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| family.as_str() == first);
         match family {
             Some(family) if text.len() <= MAX_NAME_BYTES && rest.split('.').all(is_part) => {
                 Ok(Self {
@@ -94,8 +96,7 @@ impl fmt::Display for EventName {
 
 /// Whether a text may stand between two dots.
 pub(super) fn is_part(part: &str) -> bool {
-    let is_allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     !part.is_empty() && part.bytes().all(is_allowed)
 }
 
@@ -122,8 +123,20 @@ mod tests {
     fn other_texts_are_no_names() {
         let too_long = format!("call.{}", "x".repeat(MAX_NAME_BYTES - 4));
         for text in [
-            "", "call", "call.", ".call", "call..x", "call.x.", "call.Started", "calls.started",
-            "call.*", "call.a b", "call.ä", "Call.started", "call.a\n", &too_long,
+            "",
+            "call",
+            "call.",
+            ".call",
+            "call..x",
+            "call.x.",
+            "call.Started",
+            "calls.started",
+            "call.*",
+            "call.a b",
+            "call.ä",
+            "Call.started",
+            "call.a\n",
+            &too_long,
         ] {
             assert_eq!(EventName::parse(text), Err(EventNameError), "{text:?}");
         }

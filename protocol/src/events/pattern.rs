@@ -95,9 +95,22 @@ mod tests {
     #[test]
     fn nothing_else_is_an_entry() {
         for text in [
-            "", "*", ".*", "call.", "call*", "call.*.x", "*.started", "call.?", "Call.*", "call..*",
+            "",
+            "*",
+            ".*",
+            "call.",
+            "call*",
+            "call.*.x",
+            "*.started",
+            "call.?",
+            "Call.*",
+            "call..*",
         ] {
-            assert_eq!(Pattern::parse(text), Err(PatternError::Malformed), "{text:?}");
+            assert_eq!(
+                Pattern::parse(text),
+                Err(PatternError::Malformed),
+                "{text:?}"
+            );
         }
         let longest = "x".repeat(MAX_NAME_BYTES);
         assert!(Pattern::parse(&longest).is_ok());

@@ -132,7 +132,10 @@ fn strict(raw: Option<&RawValue>) -> Result<Vec<Pattern>, RequestError> {
 
 fn lenient(raw: Option<&RawValue>) -> Result<Vec<Pattern>, RequestError> {
     let all = list(raw)?;
-    Ok(all.iter().filter_map(|text| Pattern::parse(text).ok()).collect())
+    Ok(all
+        .iter()
+        .filter_map(|text| Pattern::parse(text).ok())
+        .collect())
 }
 
 fn since(raw: &RawValue) -> Result<Option<Since>, RequestError> {
@@ -143,14 +146,19 @@ fn since(raw: &RawValue) -> Result<Option<Since>, RequestError> {
     if text == "$" {
         return Ok(Some(Since::Now));
     }
-    parse_cursor(&text).map(|after| Some(Since::After(after))).ok_or(RequestError::Since)
+    parse_cursor(&text)
+        .map(|after| Some(Since::After(after)))
+        .ok_or(RequestError::Since)
 }
 
 /// Reads a cursor: a place in the log as a decimal number without sign.
 pub fn parse_cursor(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // Places are kept as 63-bit numbers.
-    let number = text.parse().ok().filter(|number| *number <= i64::MAX as u64);
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| *number <= i64::MAX as u64);
     number.filter(|_| is_number)
 }
 
@@ -165,7 +173,10 @@ mod tests {
     use super::*;
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {
-        texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+        texts
+            .iter()
+            .map(|text| Pattern::parse(text).unwrap())
+            .collect()
     }
 
     #[test]
@@ -207,7 +218,10 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_code() {
-        let many = format!(r#"{{"type":"subscribe","channels":["{}"]}}"#, "x".repeat(129));
+        let many = format!(
+            r#"{{"type":"subscribe","channels":["{}"]}}"#,
+            "x".repeat(129)
+        );
         for (text, code) in [
             ("", "BAD_FRAME"),
             ("hello", "BAD_FRAME"),
@@ -218,15 +232,33 @@ mod tests {
             (r#"{"type":7}"#, "UNKNOWN_TYPE"),
             (r#"{"type":"publish"}"#, "UNKNOWN_TYPE"),
             (r#"{"type":"subscribe"}"#, "BAD_CHANNELS"),
-            (r#"{"type":"subscribe","channels":"call.*"}"#, "BAD_CHANNELS"),
+            (
+                r#"{"type":"subscribe","channels":"call.*"}"#,
+                "BAD_CHANNELS",
+            ),
             (r#"{"type":"subscribe","channels":[1]}"#, "BAD_CHANNELS"),
             (r#"{"type":"subscribe","channels":["*"]}"#, "BAD_CHANNELS"),
             (r#"{"type":"unsubscribe"}"#, "BAD_CHANNELS"),
-            (r#"{"type":"unsubscribe","channels":[null]}"#, "BAD_CHANNELS"),
-            (r#"{"type":"subscribe","channels":[],"since":7}"#, "BAD_SINCE"),
-            (r#"{"type":"subscribe","channels":[],"since":"-1"}"#, "BAD_SINCE"),
-            (r#"{"type":"subscribe","channels":[],"since":"+1"}"#, "BAD_SINCE"),
-            (r#"{"type":"subscribe","channels":[],"since":"9223372036854775808"}"#, "BAD_SINCE"),
+            (
+                r#"{"type":"unsubscribe","channels":[null]}"#,
+                "BAD_CHANNELS",
+            ),
+            (
+                r#"{"type":"subscribe","channels":[],"since":7}"#,
+                "BAD_SINCE",
+            ),
+            (
+                r#"{"type":"subscribe","channels":[],"since":"-1"}"#,
+                "BAD_SINCE",
+            ),
+            (
+                r#"{"type":"subscribe","channels":[],"since":"+1"}"#,
+                "BAD_SINCE",
+            ),
+            (
+                r#"{"type":"subscribe","channels":[],"since":"9223372036854775808"}"#,
+                "BAD_SINCE",
+            ),
             (&many, "BAD_CHANNELS"),
         ] {
             assert_eq!(Request::parse(text).unwrap_err().code(), code, "{text}");

@@ -118,6 +118,7 @@ impl Worker {
             id: self.index,
             shards: shards.len() as u64,
             pending: self.lobby.borrow().len() as u64,
+            subscribers: self.subscribers.borrow().len() as u64,
             tiers: vec![TierUse::default(); self.common.tiers.iter().count()],
             io: sockets.io.clone(),
             counters: self.counters.borrow().clone(),

@@ -31,6 +31,9 @@ impl Worker {
             sockets: sockets.into(),
             shards: Default::default(),
             lobby: Default::default(),
+            subscribers: Default::default(),
+            events: Default::default(),
+            replaying: Default::default(),
             counters: Default::default(),
             posted: Default::default(),
             draining: Default::default(),
@@ -55,7 +58,8 @@ impl Worker {
             let is_busy = {
                 let sockets = self.sockets.borrow();
                 sockets.has_unread() || sockets.has_posted() || sockets.has_ended()
-            } || !took_all_commands
+            } || !self.events.borrow().is_empty()
+                || !took_all_commands
                 || !saw_all_events;
             if is_busy {
                 // Others on this thread (actors, HTTP) get their turn, and the kernel is asked for
@@ -94,6 +98,7 @@ impl Worker {
             if saw_all_events && let Some(mut guard) = guard {
                 guard.clear_ready();
             }
+            self.distribute_events();
             self.sockets.borrow_mut().flush_replies();
             // Messages of shards are timed where they are handled.
             let pings = self.sockets.borrow().io.pings - pings_before;
@@ -110,6 +115,7 @@ impl Worker {
             }
             self.sockets.borrow_mut().end_lingering(turn_began);
             self.turn_away_overdue(turn_began);
+            self.go_on_replaying();
             self.tell_ended();
         }
     }
@@ -166,6 +172,7 @@ impl Worker {
                     );
                 }
                 Owner::Lobby => self.hear_guest(token, text),
+                Owner::Subscriber => self.hear_subscriber(token, text),
                 Owner::Leaving => {}
             }
         }
@@ -184,6 +191,7 @@ impl Worker {
                     self.sockets.borrow_mut().told(ended.token);
                 }
                 Owner::Lobby => drop(self.lobby.borrow_mut().leave(ended.token)),
+                Owner::Subscriber => self.subscribers.borrow_mut().leave(ended.token),
                 Owner::Leaving => {}
             }
         }
@@ -198,6 +206,13 @@ impl Worker {
                 tier,
             } => self.attach_sibling(arrival, number, tier),
             Command::Wait(newcomer) => self.wait(*newcomer),
+            Command::Subscribe(newcomer) => self.admit_subscriber(*newcomer),
+            Command::SubscriberVerified(token, verdict) => {
+                self.subscriber_verified(token, verdict);
+            }
+            Command::LogRead(token, page) => self.log_read(token, page),
+            Command::Events(events) => self.take_events(&events),
+            Command::CloseSubscribers(key) => self.close_subscribers(&key),
             Command::Refuse(slot, bytes) => self.say_last(*slot, bytes),
             Command::Verified(token, claim) => self.verified(token, claim),
             Command::Left {

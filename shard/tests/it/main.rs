@@ -18,4 +18,6 @@ mod sleeping;
 mod slow_reader;
 mod stopping;
 mod store_faults;
+mod subscriber_replay;
+mod subscribers;
 mod timers;

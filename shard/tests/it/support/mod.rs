@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod events;
 pub mod outside;
 pub mod server;
 pub mod stores;

@@ -272,6 +272,7 @@ impl Server {
             all.connections += report.connections;
             all.by_type.add(&report.by_type);
             all.pending += report.pending;
+            all.subscribers += report.subscribers;
             all.queued_frames += report.queued_frames;
             all.queued_bytes += report.queued_bytes;
             all.oldest = all.oldest.into_iter().chain(report.oldest).min();
@@ -283,6 +284,7 @@ impl Server {
             io.rate_closed += report.io.rate_closed;
             io.idle_closed += report.io.idle_closed;
             io.protocol_faults += report.io.protocol_faults;
+            io.events_dropped += report.io.events_dropped;
             for (label, count) in report.io.closes {
                 *io.closes.entry(label).or_default() += count;
             }
@@ -292,6 +294,8 @@ impl Server {
             counters.sleep_failures += report.counters.sleep_failures;
             counters.wake_failures += report.counters.wake_failures;
             counters.messages += report.counters.messages;
+            counters.events_delivered += report.counters.events_delivered;
+            counters.events_dropped += report.counters.events_dropped;
             for (reason, count) in report.counters.rejected {
                 *counters.rejected.entry(reason).or_default() += count;
             }
