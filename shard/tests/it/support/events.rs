@@ -15,11 +15,14 @@ use super::Client;
 use super::client::ACCEPT;
 use super::server::Server;
 
+/// An answer that waits.
+type Answer = Box<dyn FnOnce() + Send>;
+
 /// A log in memory.
 #[derive(Default)]
 pub struct MemoryLog {
     events: Mutex<Vec<(String, LoggedEvent)>>,
-    held: Mutex<Option<Vec<Box<dyn FnOnce() + Send>>>>,
+    held: Mutex<Option<Vec<Answer>>>,
     is_broken: Mutex<bool>,
 }
 
