@@ -37,5 +37,5 @@ pub use secret::{HIDDEN, Secret};
 pub use settings::{
     AdminSettings, Algorithm, AuthSettings, DebugSettings, Environment, HttpSettings,
     IssuerSettings, LimitSettings, LogFormat, LogSettings, MetricsAccess, MetricsSettings,
-    Settings, ShardSettings, TierSettings,
+    Settings, ShardSettings, Signup, TierSettings,
 };

@@ -80,6 +80,12 @@ settings! {
         issuer: String = "dormouse", not_empty();
         /// How long a token that this server issues is valid.
         token_ttl: Duration = "30d", within(seconds(1)..=years(10));
+        /// Who may sign up with a key of their own at `POST /v1/auth`: open: everyone; approval: who
+        /// is approved by an operator (`dormouse account approve`); invite: who has a code
+        /// (`dormouse invite create`); closed: nobody. Those who have an account sign in with any.
+        /// Auto: approval where auth.secret is set and other machines can reach an address of
+        /// listen or http.trusted_proxies names a proxy, else open.
+        signup: Signup = "auto";
         /// How long a connection without credentials may take to send its `auth` message,
         /// counted from its acceptance.
         deadline: Duration = "5s", within(ms(10)..=minutes(10));
@@ -102,6 +108,23 @@ settings! {
     }
     tables {
         issuers: Vec<IssuerSettings>,
+    }
+}
+
+choice! {
+    /// Who may sign up; see [`Settings::resolved_signup`].
+    pub enum Signup {
+        /// Approval where others can reach the server, else open.
+        #[default]
+        Auto = "auto",
+        /// Everyone.
+        Open = "open",
+        /// Who is approved by an operator, or has an invitation.
+        Approval = "approval",
+        /// Who has an invitation.
+        Invite = "invite",
+        /// Nobody.
+        Closed = "closed",
     }
 }
 
@@ -328,6 +351,20 @@ impl Settings {
     #[must_use]
     pub fn is_production(&self) -> bool {
         self.resolved_environment() == Environment::Production
+    }
+
+    /// Who may sign up, with `auto` decided: never [`Signup::Auto`].
+    #[must_use]
+    pub fn resolved_signup(&self) -> Signup {
+        let is_reachable = || {
+            let is_public = self.listen.iter().any(|address| !address.is_loopback());
+            is_public || !self.http.trusted_proxies.is_empty()
+        };
+        match self.auth.signup {
+            Signup::Auto if self.auth.secret.is_some() && is_reachable() => Signup::Approval,
+            Signup::Auto => Signup::Open,
+            chosen => chosen,
+        }
     }
 
     /// The tier of users whose token names none; a key of [`Settings::tiers`].

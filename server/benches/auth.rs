@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use dormouse_server::auth::{
-    MintRequest, RevokedTokens, ServerSecret, TicketSettings, Tickets, TokenCache, Verifier,
+    MintRequest, RevocationList, ServerSecret, TicketSettings, Tickets, TokenCache, Verifier,
     VerifierSettings,
 };
 
@@ -18,7 +18,7 @@ fn secret() -> ServerSecret {
 }
 
 fn verifier() -> Verifier {
-    let revoked = Arc::new(RevokedTokens::new());
+    let revoked = Arc::new(RevocationList::new());
     Verifier::new(&secret(), VerifierSettings::default(), revoked, NOW).expect("a verifier")
 }
 

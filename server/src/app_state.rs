@@ -8,10 +8,12 @@ use dormouse_config::Settings;
 use dormouse_shard::Workers;
 use dormouse_shard::arrival::{Claim, Gate};
 
+use crate::accounts::Access;
 use crate::auth::{FixedWindow, Identity, TicketHolder, Tickets, TokenCache, TokenError, Verifier};
 use crate::clock::unix_ms;
 use crate::database::Database;
 use crate::handshake::HandshakeRefusal;
+use crate::http::auth::limits::AuthLimits;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
 use crate::pending::PendingPlaces;
@@ -33,6 +35,10 @@ pub struct AppState {
     pub tickets: Tickets,
     /// How often a user may ask for a ticket.
     pub ticket_rate: FixedWindow<Arc<str>>,
+    /// Who is refused.
+    pub access: Arc<Access>,
+    /// How often one may sign in and ask for pairing.
+    pub auth_limits: AuthLimits,
     /// Places for connections that have not authenticated.
     pub pending: Arc<PendingPlaces>,
     /// Refused handshakes by reason.
@@ -134,6 +140,7 @@ impl Gate for TokenGate {
 
     fn still_admits(&self, claim: &Claim) -> bool {
         let token = claim.token_hash.as_ref();
-        !token.is_some_and(|hash| self.verifier.is_revoked(hash))
+        !self.verifier.is_blocked(&claim.user)
+            && !token.is_some_and(|hash| self.verifier.is_revoked(hash))
     }
 }

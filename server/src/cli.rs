@@ -44,6 +44,12 @@ pub enum Command {
     Serve,
     /// Print a token signed with the configured or kept secret.
     Token(TokenFlags),
+    /// List, approve, block and delete accounts; a running server sees it within a second.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Make, list and revoke invitations, for `auth.signup = "invite"` and `"approval"`.
+    #[command(subcommand)]
+    Invite(InviteCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -66,6 +72,56 @@ pub struct TokenFlags {
     /// How long it is valid, such as 1h or 30d; the configured lifetime by default.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub ttl: Option<Duration>,
+}
+
+/// What to do with accounts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Print all accounts.
+    List {
+        /// Only those of this status: pending, active, blocked or deleting.
+        #[arg(long, value_name = "STATUS")]
+        status: Option<String>,
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let an account in: one that waits for approval, or one that was blocked.
+    Approve {
+        /// The account id, or its public key in hex or base64.
+        account: String,
+    },
+    /// Refuse an account: its key, its tokens and its connections.
+    Block {
+        /// The account id, or its public key in hex or base64.
+        account: String,
+    },
+    /// Delete an account with all that it has stored, and refuse its tokens.
+    Delete {
+        /// The account id, or its public key in hex or base64.
+        account: String,
+    },
+}
+
+/// What to do with invitations.
+#[derive(Clone, Debug, Subcommand)]
+pub enum InviteCommand {
+    /// Make an invitation and print its code, which is not shown again.
+    Create {
+        /// What it is for.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// How long it is good, such as 1h or 30d; a week by default.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        ttl: Option<Duration>,
+    },
+    /// Print the newest 1000 invitations, without their codes.
+    List,
+    /// Make an invitation useless; the account that it has made stays.
+    Revoke {
+        /// The invitation's id.
+        id: String,
+    },
 }
 
 /// What to do with the configuration.

@@ -1,7 +1,10 @@
 //! What the binary does, one command a file.
 
+pub mod account;
 pub mod config;
+pub mod database;
 pub mod health;
+pub mod invite;
 pub mod serve;
 pub mod token;
 

@@ -1,6 +1,7 @@
 //! Plain HTTP: routes, manners, errors.
 
 pub mod admin;
+pub mod auth;
 pub mod credentials;
 pub mod endpoint;
 pub mod errors;

@@ -3,8 +3,10 @@
 //! Owns everything between the network and the shards. The binary `dormouse` calls it; the shard
 //! and protocol crates never do.
 
+pub mod accounts;
 pub mod app_state;
 pub mod auth;
+pub mod base64_text;
 pub mod cli;
 pub mod client_address;
 pub mod clock;

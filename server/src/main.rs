@@ -29,6 +29,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None | Some(Command::Serve) => commands::serve::run(&cli.settings).map(|()| String::new()),
         Some(Command::Token(flags)) => commands::token::run(flags, &cli.settings),
+        Some(Command::Account(command)) => commands::account::run(command, &cli.settings),
+        Some(Command::Invite(command)) => commands::invite::run(command, &cli.settings),
         Some(Command::Config(command)) => commands::config::run(*command, &cli.settings),
         Some(Command::Health(flags)) => commands::health::run(flags, &cli.settings),
     };

@@ -77,7 +77,8 @@ impl Drop for PendingPlace {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// What limits per address count by: the address, or the /64 of an IPv6 address.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -9,20 +9,22 @@ use actix_http::HttpService;
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, middleware};
-use dormouse_config::Settings;
+use dormouse_config::{Settings, Signup};
 use dormouse_shard::settings::ShardSettings;
 use dormouse_shard::store::{Leftovers, Store, StoreError};
 use dormouse_shard::tier::{Tier, Tiers, TiersError};
 use dormouse_shard::{Seat, Setup, Workers};
 
+use crate::accounts::{Access, AccountError};
 use crate::app_state::{AppState, TokenGate};
 use crate::auth::{
-    FixedWindow, RevokedTokens, SecretError, ServerSecret, TicketSettings, Tickets, TokenSettings,
+    FixedWindow, RevocationList, SecretError, ServerSecret, TicketSettings, Tickets, TokenSettings,
     Verifier, VerifierError, VerifierSettings,
 };
 use crate::clock::unix_ms;
 use crate::database::publisher::NoPublisher;
 use crate::database::{Database, Location, OpenError, Options};
+use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
 use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::metrics::Counters;
@@ -70,6 +72,9 @@ pub enum ServeError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The accounts.
+    #[error("cannot read who is blocked: {0}")]
+    Accounts(#[from] AccountError),
     /// The tiers.
     #[error(transparent)]
     Tiers(#[from] TiersError),
@@ -119,7 +124,8 @@ impl Server {
             source,
         })?;
         let secret = secret_of(&settings)?;
-        let verifier = verifier(&settings, &secret)?;
+        let revocations = Arc::new(RevocationList::new());
+        let verifier = verifier(&settings, &secret, revocations.clone())?;
         let backlog = settings.limits.backlog;
         let mut listeners = listeners::bind(&settings.listen, Surface::Main, backlog)?;
         listeners.extend(listeners::bind(
@@ -147,7 +153,11 @@ impl Server {
             }),
             store,
         })?;
+        let access = load_access(&database, &revocations, &workers)?;
         let auth = &settings.auth;
+        if settings.is_production() && settings.resolved_signup() == Signup::Open {
+            tracing::warn!("auth.signup is open: whoever reaches this server can make an account");
+        }
         let ticket_settings = TicketSettings {
             lifetime: auth.ticket_ttl,
             clock_skew: auth.ticket_skew,
@@ -157,6 +167,8 @@ impl Server {
             workers,
             database,
             verifier,
+            access,
+            auth_limits: AuthLimits::new(RATE_KEYS),
             tickets: Tickets::new(&secret, &ticket_settings),
             ticket_rate: FixedWindow::new(auth.ticket_rate, RATE_KEYS),
             pending: PendingPlaces::new(auth.max_pending, auth.max_pending_per_address),
@@ -230,8 +242,11 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
+        let access = state.access.clone();
+        let watching = actix_rt::spawn(async move { access.watch().await });
         Ok(Running {
             state,
+            watching,
             handle,
             serving,
         })
@@ -243,6 +258,7 @@ pub struct Running {
     state: Arc<AppState>,
     handle: actix_server::ServerHandle,
     serving: actix_rt::task::JoinHandle<std::io::Result<()>>,
+    watching: actix_rt::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -254,6 +270,7 @@ impl Running {
     /// Drains and ends: no new connections, what is open is flushed and closed with 1001, all
     /// within the configured time. HTTP answers until the last connection is gone.
     pub async fn stop(self) {
+        self.watching.abort();
         self.state
             .workers
             .stop(self.state.settings.shutdown_timeout)
@@ -300,7 +317,11 @@ pub fn secret_of(settings: &Settings) -> Result<ServerSecret, SecretError> {
 ///
 /// # Errors
 /// When an issuer's keys cannot be used.
-pub fn verifier(settings: &Settings, secret: &ServerSecret) -> Result<Verifier, ServeError> {
+pub fn verifier(
+    settings: &Settings,
+    secret: &ServerSecret,
+    revocations: Arc<RevocationList>,
+) -> Result<Verifier, ServeError> {
     let issuers = settings
         .auth
         .issuers
@@ -323,9 +344,27 @@ pub fn verifier(settings: &Settings, secret: &ServerSecret) -> Result<Verifier, 
     Ok(Verifier::new(
         secret,
         verifier_settings,
-        Arc::new(RevokedTokens::new()),
+        revocations,
         unix_ms(),
     )?)
+}
+
+/// Reads who is refused, before anybody is let in. The runtime of this thread, if it has one, cannot
+/// wait for it.
+fn load_access(
+    database: &Database,
+    revocations: &Arc<RevocationList>,
+    workers: &Workers,
+) -> Result<Arc<Access>, ServeError> {
+    let (database, list, workers) = (database.clone(), revocations.clone(), workers.clone());
+    let loading = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let access = runtime.block_on(Access::load(database, list, workers))?;
+        Ok(Arc::new(access))
+    });
+    loading
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("reading the accounts panicked").into()))
 }
 
 /// How these settings use the database.

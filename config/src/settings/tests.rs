@@ -26,6 +26,7 @@ fn the_defaults_are_those_of_the_contracts() {
         (auth.default_tier.as_str(), auth.issuer.as_str()),
         ("", "dormouse")
     );
+    assert_eq!(auth.signup, Signup::Auto);
     assert_eq!(auth.token_ttl, Duration::from_secs(30 * 24 * 3600));
     assert_eq!(auth.deadline, Duration::from_secs(5));
     assert_eq!((auth.max_pending, auth.max_pending_per_address), (1000, 20));
@@ -113,6 +114,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("auth.default_tier", &["", "pro"], &["gold"]),
     ("auth.issuer", &["me"], &[""]),
     ("auth.token_ttl", &["1s", "10years"], &["999ms", "11years"]),
+    ("auth.signup", &["auto", "open", "approval", "invite", "closed"], &["", "yes", "Open"]),
     ("auth.deadline", &["10ms", "10m"], &["9ms", "601s"]),
     ("auth.max_pending", &["0", "1000000"], &["1000001"]),
     ("auth.max_pending_per_address", &["1", "1000000"], &["0", "1000001"]),
@@ -367,4 +369,26 @@ fn blanks_between_log_directives_do_not_count() {
         .unwrap()
         .settings;
     assert_eq!(settings.log.level, "warn,dormouse_shard=debug");
+}
+
+#[test]
+fn strangers_sign_up_only_where_nobody_else_reaches_the_server() {
+    let signup = |pairs: &[(&str, &str)]| from_env(pairs).unwrap().settings.resolved_signup();
+    let secret = ("AUTH__SECRET", SECRET);
+    let public = ("LISTEN", "0.0.0.0:8787");
+    assert_eq!(signup(&[]), Signup::Open);
+    assert_eq!(signup(&[secret]), Signup::Open);
+    assert_eq!(signup(&[secret, public]), Signup::Approval);
+    let proxy = ("HTTP__TRUSTED_PROXIES", "10.0.0.0/8");
+    assert_eq!(signup(&[secret, proxy]), Signup::Approval);
+    for (word, mode) in [
+        ("open", Signup::Open),
+        ("approval", Signup::Approval),
+        ("invite", Signup::Invite),
+        ("closed", Signup::Closed),
+    ] {
+        let chosen = ("AUTH__SIGNUP", word);
+        assert_eq!(signup(&[secret, public, chosen]), mode);
+        assert_eq!(signup(&[chosen]), mode);
+    }
 }

@@ -121,7 +121,9 @@ impl Entry {
             return false;
         }
         if self.checked.epoch != current.epoch {
-            if revocations.is_revoked(&self.identity.token_hash) {
+            if revocations.is_revoked(&self.identity.token_hash)
+                || revocations.is_blocked(&self.identity.user)
+            {
                 return false;
             }
             self.checked.epoch = current.epoch;

@@ -59,6 +59,9 @@ pub enum TokenError {
     /// The token was revoked.
     #[error("the token has been revoked")]
     Revoked,
+    /// The user's account is blocked or deleted.
+    #[error("the account is blocked")]
+    Blocked,
     /// An admin token came where a user's is asked for.
     #[error("an admin token is not a user token")]
     AdminToken,
@@ -88,6 +91,7 @@ impl TokenError {
             Self::TwoUsers => "two_users",
             Self::BadUserId => "bad_user_id",
             Self::Revoked => "revoked",
+            Self::Blocked => "blocked",
             Self::AdminToken => "admin_token",
             Self::NotAdmin => "not_admin",
         }
@@ -98,7 +102,7 @@ impl TokenError {
     pub const fn refresh_code(self) -> &'static str {
         match self {
             Self::Expired => "TOKEN_EXPIRED",
-            Self::Revoked => "TOKEN_REVOKED",
+            Self::Revoked | Self::Blocked => "TOKEN_REVOKED",
             _ => "TOKEN_INVALID",
         }
     }

@@ -40,7 +40,7 @@ pub use jwt::MAX_TOKEN_BYTES;
 pub use key::{KeyError, PublicKeyAlgorithm};
 pub use mint::{MintArguments, MintError, MintRequest, Token, mint_token};
 pub use rate::{Admission, FixedWindow};
-pub use revocation::{Revocations, RevokedTokens};
+pub use revocation::{RevocationList, Revocations};
 pub use secret::{SecretError, ServerSecret};
 pub use ticket::{Ticket, TicketError, TicketHolder, TicketSettings, Tickets};
 pub use token::{TokenSettings, TokenSettingsError};

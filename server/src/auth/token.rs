@@ -210,8 +210,12 @@ impl OwnTokens {
         token_hash: TokenHash,
         now_ms: u64,
     ) -> Result<Identity, TokenError> {
-        let grace_ms = self.refresh_grace_ms.max(self.leeway_ms);
-        self.verify_with_grace(token, token_hash, now_ms, grace_ms)
+        self.verify_with_grace(token, token_hash, now_ms, self.grace_ms())
+    }
+
+    /// How long after its end a token may still be of use, in milliseconds.
+    pub fn grace_ms(&self) -> u64 {
+        self.refresh_grace_ms.max(self.leeway_ms)
     }
 
     fn verify_with_grace(

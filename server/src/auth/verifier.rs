@@ -162,7 +162,11 @@ impl Verifier {
         if !identity.admin {
             return Err(TokenError::NotAdmin);
         }
-        self.unless_revoked(identity)
+        // An admin's name is no account's.
+        if self.is_revoked(&identity.token_hash) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(identity)
     }
 
     /// Verifies an own user token that is to be refreshed: valid, or expired within the grace
@@ -185,6 +189,20 @@ impl Verifier {
     #[must_use]
     pub fn is_revoked(&self, token_hash: &TokenHash) -> bool {
         self.0.revocations.is_revoked(token_hash)
+    }
+
+    /// Whether no token of this user is accepted.
+    #[must_use]
+    pub fn is_blocked(&self, user: &str) -> bool {
+        self.0.revocations.is_blocked(user)
+    }
+
+    /// Until when the revocation of a token must be remembered, in Unix milliseconds: its end, and
+    /// the time in which it could still be refreshed. `None` for the test token, which has no end.
+    #[must_use]
+    pub fn forget_revocation_at(&self, identity: &Identity) -> Option<u64> {
+        let end = identity.expires_at_ms;
+        (end != u64::MAX).then(|| end.saturating_add(self.0.own.grace_ms()))
     }
 
     /// Mints an own token.
@@ -218,8 +236,11 @@ impl Verifier {
     }
 
     fn unless_revoked(&self, identity: Identity) -> Result<Identity, TokenError> {
-        if self.0.revocations.is_revoked(&identity.token_hash) {
+        if self.is_revoked(&identity.token_hash) {
             return Err(TokenError::Revoked);
+        }
+        if self.is_blocked(&identity.user) {
+            return Err(TokenError::Blocked);
         }
         Ok(identity)
     }

@@ -1,5 +1,7 @@
 //! `dormouse token`: mints a token offline.
 
+use std::sync::Arc;
+
 use super::{Failure, load};
 use crate::auth::MintRequest;
 use crate::cli::{SettingFlags, TokenFlags};
@@ -27,7 +29,7 @@ pub fn run(token: &TokenFlags, flags: &SettingFlags) -> Result<String, Failure> 
         })?;
     }
     let secret = secret_of(&settings).map_err(Failure::new)?;
-    let verifier = verifier(&settings, &secret).map_err(Failure::new)?;
+    let verifier = verifier(&settings, &secret, Arc::default()).map_err(Failure::new)?;
     let request = MintRequest {
         user: &token.user,
         tier: token.tier.as_deref(),

@@ -35,12 +35,17 @@ macro_rules! steps {
 const STEPS: &[Step] = steps![
     1 "01_probe",
     10 "10_accounts",
+    11 "11_access",
+    12 "12_pairing_requests",
     20 "20_sessions",
     21 "21_machines",
     22 "22_artifacts",
     23 "23_access_keys",
     24 "24_usage",
     25 "25_tombstones",
+    30 "30_kv_items",
+    31 "31_feed_items",
+    32 "32_push_tokens",
 ];
 
 /// Brings the database up to date.

@@ -227,7 +227,8 @@ on_both_databases! {
         let location = older.options.location.clone();
         let lock_timeout = older.options.lock_timeout;
         let mut connection = connection::open(&location, Role::Writer, lock_timeout).await.unwrap();
-        for table in ["tombstones", "usage_limits", "usage_reports", "access_keys"] {
+        for table in [
+            "push_tokens", "feed_items", "kv_items", "tombstones", "usage_limits", "usage_reports", "access_keys"] {
             let drop = format!("DROP TABLE {table}");
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
         }

@@ -4,9 +4,11 @@
 //! served. Reading wakes no shard, except for the attachments of one user's connections. Whatever
 //! changes something is logged with who did it, and to whom; never with a token.
 
+pub mod accounts;
 pub mod broadcast;
 pub mod disconnect;
 pub mod drain;
+pub mod invites;
 pub mod overview;
 pub mod shard_page;
 pub mod shards;
@@ -30,6 +32,16 @@ pub fn endpoints() -> Vec<Endpoint> {
             .put(tier::set_tier)
             .delete(tier::clear_tier),
         Endpoint::at("/admin/v1/connections/{id}").delete(disconnect::close_connection),
+        Endpoint::at("/admin/v1/accounts").get(accounts::accounts),
+        Endpoint::at("/admin/v1/accounts/{id}")
+            .get(accounts::account)
+            .delete(accounts::delete),
+        Endpoint::at("/admin/v1/accounts/{id}/approve").post(accounts::approve),
+        Endpoint::at("/admin/v1/accounts/{id}/block").post(accounts::block),
+        Endpoint::at("/admin/v1/invites")
+            .get(invites::list)
+            .post(invites::create),
+        Endpoint::at("/admin/v1/invites/{id}").delete(invites::revoke),
         Endpoint::at("/admin/v1/broadcast").post(broadcast::broadcast),
         Endpoint::at("/admin/v1/drain").post(drain::drain),
     ]

@@ -75,7 +75,7 @@ fn state(request: &HttpRequest) -> Result<&AppState, ApiError> {
 
 /// The token in the only `Authorization` header. With two of them, proxies and server may look at
 /// different ones.
-fn token(request: &HttpRequest) -> Result<&str, ApiError> {
+pub(super) fn token(request: &HttpRequest) -> Result<&str, ApiError> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     match (values.next(), values.next()) {
         (Some(value), None) => bearer::parse(value.as_bytes()).ok(),
@@ -86,7 +86,7 @@ fn token(request: &HttpRequest) -> Result<&str, ApiError> {
     })
 }
 
-fn bad_token() -> ApiError {
+pub(super) fn bad_token() -> ApiError {
     ApiError::unauthorized("invalid or expired token")
 }
 

@@ -6,7 +6,15 @@ use actix_web::{HttpResponse, ResponseError};
 use dormouse_protocol::ErrorBody;
 use serde_json::{Map, Value};
 
+use crate::accounts::AccountError;
+use crate::auth::Admission;
 use crate::clock::iso_now;
+use crate::database::DatabaseError;
+
+/// The header that names a limit of calls per minute (REST contract, section 1.3).
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// The header that says how many calls are left in this minute.
+pub const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 
 /// An answer that is no success. [`super::manners`] adds the request's id.
 #[derive(Clone, Debug)]
@@ -70,6 +78,17 @@ impl ApiError {
             .field("maxSize", most)
     }
 
+    /// 429 for a call over a rate limit of `what` per minute (section 1.8).
+    pub fn too_many(what: &str, admission: Admission) -> Self {
+        let (limit, seconds) = (admission.limit, admission.retry_after_s);
+        let text = format!("{limit} {what} a minute are the limit; try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+            .field("retryAfter", seconds)
+            .header(header::RETRY_AFTER, &seconds.to_string())
+            .header(RATE_LIMIT, &limit.to_string())
+            .header(RATE_REMAINING, "0")
+    }
+
     /// 500 with a generic text; what happened goes to the log only.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
@@ -112,6 +131,38 @@ impl ApiError {
             timestamp: iso_now(),
             fields: self.fields.clone(),
         })
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(err: DatabaseError) -> Self {
+        if !err.is_unavailable() {
+            return Self::internal(&err);
+        }
+        tracing::warn!(%err, "request failed");
+        let text =
+            "the database is not available at the moment, and nothing was changed; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text).header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(err: AccountError) -> Self {
+        let status = match &err {
+            AccountError::Database(err) => return err.clone().into(),
+            AccountError::NotFound(_) => StatusCode::NOT_FOUND,
+            AccountError::BeingDeleted => StatusCode::CONFLICT,
+            _ => StatusCode::FORBIDDEN,
+        };
+        let answer = Self::new(status, err.to_string());
+        let answer = match &err {
+            AccountError::Pending { account } => answer.field("accountId", account.as_str()),
+            _ => answer,
+        };
+        match err.code() {
+            Some(code) => answer.code(code),
+            None => answer,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::app_state::AppState;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Requested-With, X-Request-Id, \
-                               X-Client-Version, X-Correlation-Id";
+                               X-Client-Version, X-Correlation-Id, X-Invite-Code";
 const EXPOSED: &str = "Content-Length, X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, \
                        Retry-After, X-Response-Time, Server-Timing, X-Correlation-Id";
 

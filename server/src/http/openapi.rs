@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, service, user};
+use super::{admin, auth, service, user};
 use crate::metrics;
 
 /// The route.
@@ -39,6 +39,22 @@ pub fn endpoints() -> Vec<Endpoint> {
         user::stats::stats,
         user::broadcast::broadcast,
         user::ticket::ticket,
+        auth::key_login::key_login,
+        auth::pairing::request_terminal,
+        auth::pairing::terminal_status,
+        auth::pairing::answer_terminal,
+        auth::pairing::request_device,
+        auth::pairing::answer_device,
+        auth::refresh::refresh,
+        auth::logout::logout,
+        admin::accounts::accounts,
+        admin::accounts::account,
+        admin::accounts::approve,
+        admin::accounts::block,
+        admin::accounts::delete,
+        admin::invites::list,
+        admin::invites::create,
+        admin::invites::revoke,
         admin::overview::overview,
         admin::shards::shards,
         admin::users::user,
@@ -52,6 +68,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     tags(
         (name = "service", description = "State of the server; no authentication"),
         (name = "sockets", description = "WebSocket connections"),
+        (name = "auth", description = "Signing in and out, pairing devices"),
         (name = "user", description = "A user's own connections"),
         (name = "admin", description = "For admins; on addresses of their own where \
          `admin.listen` names some"),

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, openapi, service, user};
+use super::{admin, auth, openapi, service, user};
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
 use crate::http::raw_response::request_id;
@@ -36,6 +36,7 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
         for path in ["/v1/updates", "/v1/websocket"] {
             endpoints.push(Endpoint::with_or_without_slash(path).any(not_an_upgrade));
         }
+        endpoints.extend(auth::endpoints());
         endpoints.extend(user::endpoints());
     }
     if surface == Surface::Admin || !has_admin_address {

@@ -8,6 +8,7 @@ mod admin_overview;
 mod admin_shards;
 mod admin_tier;
 mod admin_users;
+mod auth;
 mod bodies;
 mod client;
 mod credentials;

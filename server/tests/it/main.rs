@@ -14,6 +14,7 @@ mod first_message;
 mod forwarding;
 mod handshake;
 mod presence;
+mod program_account;
 mod program_settings;
 mod program_start;
 mod program_stop;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::auth::revocation::RevokedTokens;
+use crate::auth::revocation::RevocationList;
 
 const NOW: u64 = 1_000;
 
@@ -25,14 +25,14 @@ fn identity(number: u16, expires_at_ms: u64) -> Identity {
 
 struct Fixture {
     cache: TokenCache,
-    revoked: RevokedTokens,
+    revoked: RevocationList,
 }
 
 impl Fixture {
     fn new(capacity: usize) -> Self {
         Self {
             cache: TokenCache::new(capacity),
-            revoked: RevokedTokens::new(),
+            revoked: RevocationList::new(),
         }
     }
 
@@ -105,6 +105,10 @@ struct Asked(AtomicU64);
 impl Revocations for Asked {
     fn is_revoked(&self, _: &TokenHash) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn is_blocked(&self, _: &str) -> bool {
         false
     }
 

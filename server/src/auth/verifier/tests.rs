@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::issuers::IssuerKeys;
-use crate::auth::revocation::RevokedTokens;
+use crate::auth::revocation::RevocationList;
 use crate::auth::testing::{
     NOW, NOW_S, base64url, foreign_claims, issuer, jwk, other_secret, request, secret, sign, with,
 };
@@ -14,16 +14,16 @@ use crate::auth::ticket::{TicketSettings, Tickets};
 
 struct Fixture {
     verifier: Verifier,
-    revoked: Arc<RevokedTokens>,
+    revoked: Arc<RevocationList>,
 }
 
 impl Fixture {
     fn new(settings: VerifierSettings) -> Self {
-        let revoked = Arc::new(RevokedTokens::new());
+        let revoked = Arc::new(RevocationList::new());
         let verifier = Verifier::new(
             &secret(),
             settings,
-            Arc::<RevokedTokens>::clone(&revoked),
+            Arc::<RevocationList>::clone(&revoked),
             NOW,
         )
         .unwrap();
@@ -233,7 +233,7 @@ fn refused_tokens_are_not_cached() {
     let other = Verifier::new(
         &other_secret(),
         VerifierSettings::default(),
-        Arc::new(RevokedTokens::new()),
+        Arc::new(RevocationList::new()),
         NOW,
     );
     let token = other.unwrap().mint(&request("alice"), NOW).unwrap();
@@ -328,7 +328,7 @@ fn the_test_token_is_for_development_only() {
         ..VerifierSettings::default()
     };
     let new = |settings| {
-        Verifier::new(&secret(), settings, Arc::new(RevokedTokens::new()), NOW).map(|_| ())
+        Verifier::new(&secret(), settings, Arc::new(RevocationList::new()), NOW).map(|_| ())
     };
     let refused = new(settings("test-auth-token", false));
     assert!(matches!(
@@ -431,7 +431,7 @@ fn a_text_too_long_is_refused_before_anything_is_computed() {
 #[test]
 fn faulty_settings_make_no_verifier() {
     let new = |settings| {
-        Verifier::new(&secret(), settings, Arc::new(RevokedTokens::new()), NOW).map(|_| ())
+        Verifier::new(&secret(), settings, Arc::new(RevocationList::new()), NOW).map(|_| ())
     };
     let mut faulty = VerifierSettings::default();
     faulty.tokens.issuer.clear();

@@ -137,6 +137,11 @@ fn collect_references(value: &Value, into: &mut BTreeSet<String>) {
     }
 }
 
+fn takes_user_token(operation: &Map<String, Value>) -> bool {
+    let security = operation.get("security");
+    security.is_some_and(|security| security[0]["userToken"].is_array())
+}
+
 #[test]
 fn operations_name_their_tokens_and_the_shape_of_their_errors() {
     let document = document();
@@ -147,7 +152,7 @@ fn operations_name_their_tokens_and_the_shape_of_their_errors() {
         let responses = operation["responses"].as_object().unwrap();
         let token = if name.contains(" /admin/") {
             Some("adminToken")
-        } else if name.contains("/websocket/") {
+        } else if name.contains("/websocket/") || takes_user_token(operation) {
             Some("userToken")
         } else {
             None

@@ -1,7 +1,6 @@
 //! `POST /v1/websocket/ticket` (realtime contract, section 3).
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use dormouse_protocol::ErrorBody;
 use serde::Serialize;
@@ -10,10 +9,7 @@ use utoipa::ToSchema;
 use crate::app_state::AppState;
 use crate::clock::unix_ms;
 use crate::http::credentials::UserIdentity;
-use crate::http::errors::ApiError;
-
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+use crate::http::errors::{ApiError, RATE_LIMIT, RATE_REMAINING};
 
 /// A ticket. It has no `Debug`, so that none is logged.
 #[derive(Serialize, ToSchema)]
@@ -48,16 +44,7 @@ pub async fn ticket(
     let now = unix_ms();
     let admission = state.ticket_rate.admit(&identity.user, now);
     if !admission.admitted {
-        let seconds = admission.retry_after_s;
-        let text = format!(
-            "{} tickets a minute are the limit; try again in {seconds} s",
-            admission.limit
-        );
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, text)
-            .field("retryAfter", seconds)
-            .header(header::RETRY_AFTER, &seconds.to_string())
-            .header(LIMIT, &admission.limit.to_string())
-            .header(REMAINING, "0"));
+        return Err(ApiError::too_many("tickets", admission));
     }
     let ticket = state
         .tickets
@@ -70,8 +57,8 @@ pub async fn ticket(
         .map_err(|err| ApiError::internal(&err))?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((LIMIT, admission.limit))
-        .insert_header((REMAINING, admission.remaining))
+        .insert_header((RATE_LIMIT, admission.limit))
+        .insert_header((RATE_REMAINING, admission.remaining))
         .json(TicketAnswer {
             ticket: ticket.into_string(),
         }))

@@ -1,0 +1,11 @@
+-- What a user is told in the feed; bodies are JSON.
+CREATE TABLE feed_items (
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    counter BIGINT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    repeat_key TEXT,
+    created_at BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (account_id, counter),
+    UNIQUE (account_id, repeat_key)
+);
