@@ -4,6 +4,8 @@
 //! nothing itself.
 
 mod args;
+mod baseline;
+mod capacity;
 #[cfg(target_os = "linux")]
 mod footprint;
 mod output;
@@ -50,6 +52,11 @@ enum Command {
     /// One generator process of `ws --workers`.
     #[command(hide = true)]
     WsWorker,
+    /// Raise the load of one account until a tier's promise breaks.
+    Capacity(Box<capacity::CapacityArgs>),
+    /// Keep results, and hold new ones against them.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Make the HTML page of a result file.
     Report(report::ReportArgs),
     /// Measure what connections and deliveries cost a server on this machine, beside the least
@@ -81,6 +88,8 @@ impl Cli {
                 args,
             } => websocket::run(&Chosen::Named(mode), *args),
             Command::WsWorker => websocket::worker(),
+            Command::Capacity(args) => capacity::run(*args),
+            Command::Baseline(command) => baseline::run(&command),
             Command::Report(args) => report::run(&args),
             #[cfg(target_os = "linux")]
             Command::Footprint(args) => footprint::run(*args),

@@ -63,6 +63,34 @@ impl Conditions {
         self.validity = Validity::of(&self.generator, None);
     }
 
+    /// Adds a run that was made after this one, in the same process against the same server.
+    pub fn then(&mut self, next: &Self) {
+        let (ours, theirs) = (&mut self.generator, &next.generator);
+        let offset = self.series.samples.last().map_or(0.0, |sample| sample.seconds);
+        let lasted = |conditions: &Series| conditions.samples.last().map_or(0.0, |s| s.seconds);
+        let seconds = (offset, lasted(&next.series));
+        let weighted = |first: f64, second: f64| {
+            (first * seconds.0 + second * seconds.1) / (seconds.0 + seconds.1).max(1e-6)
+        };
+        ours.cpu = weighted(ours.cpu, theirs.cpu);
+        ours.cpu_seconds += theirs.cpu_seconds;
+        ours.lag_p99_us = ours.lag_p99_us.max(theirs.lag_p99_us);
+        ours.lag_max_us = ours.lag_max_us.max(theirs.lag_max_us);
+        if let (Some(ours), Some(theirs)) = (&mut self.server, &next.server) {
+            ours.cpu = weighted(ours.cpu, theirs.cpu);
+            ours.cpu_seconds += theirs.cpu_seconds;
+            ours.memory_peak_bytes = ours.memory_peak_bytes.max(theirs.memory_peak_bytes);
+            ours.memory_after_bytes = theirs.memory_after_bytes;
+        }
+        let samples = next.series.samples.iter().cloned().map(|mut sample| {
+            sample.seconds += offset;
+            sample
+        });
+        self.series.samples.extend(samples);
+        self.validity = Validity::of(&self.generator, None);
+        self.histograms.clear();
+    }
+
     /// Growth of the server's memory from the first to the last tenth of the samples at the peak,
     /// as a multiple of the first; `None` where it was not seen or the peak was too short.
     pub fn memory_growth(&self) -> Option<f64> {

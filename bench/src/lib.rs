@@ -5,6 +5,8 @@
 //! message; `footprint` (Linux only) measures what connections and deliveries cost the server. The
 //! server is only ever seen from outside: nothing here may depend on its code.
 
+pub mod baseline;
+pub mod capacity;
 pub mod cli;
 pub mod conditions;
 pub mod criteria;

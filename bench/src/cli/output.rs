@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::args::OutputArgs;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_LIMITS_BROKEN, EXIT_NOT_VALID, EXIT_PASSED, Failure};
+use crate::outcome::Outcome;
 use crate::result_file::ResultFile;
 use crate::stop::Stop;
 
@@ -26,6 +27,17 @@ pub struct Verdict {
     pub interrupted: bool,
     /// Whether the generator kept up.
     pub valid: bool,
+}
+
+impl Verdict {
+    /// That of a finished run.
+    pub fn of(outcome: &Outcome) -> Self {
+        Self {
+            passed: outcome.passed,
+            interrupted: outcome.interrupted,
+            valid: outcome.conditions.validity.valid,
+        }
+    }
 }
 
 impl Output {

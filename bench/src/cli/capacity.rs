@@ -1,0 +1,67 @@
+//! The `capacity` command.
+
+use clap::Args;
+
+use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, judged};
+use super::output::{Output, Verdict, runtime, say, stop_on_signal};
+use crate::capacity::{self, Plan, Raise};
+use crate::failure::Failure;
+use crate::fd_limit;
+use crate::mode::Overrides;
+
+/// Flags of the capacity scenario.
+#[derive(Debug, Args)]
+pub struct CapacityArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// What is raised.
+    #[arg(long, value_enum, default_value = "connections")]
+    raise: Raise,
+    /// Whose promise must hold: free, pro or enterprise.
+    #[arg(long, default_value = "enterprise")]
+    tier: String,
+    /// Steps of your own, in connections or in messages a second.
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
+    levels: Option<Vec<usize>>,
+    /// Connections of every step when messages are raised.
+    #[arg(long, value_name = "COUNT")]
+    connections: Option<usize>,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    length: LengthArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Raises the load until the promise breaks.
+///
+/// # Errors
+/// There is no result.
+pub fn run(args: CapacityArgs) -> Result<u8, Failure> {
+    let over = Overrides {
+        connections: args.connections,
+        duration: args.length.duration,
+        time_scale: args.length.time_scale,
+    };
+    let plan = Plan::new(args.raise, &args.tier, args.levels, over)?;
+    let target = judged("--url", args.server.url)?;
+    let token = args.token.judged()?;
+    fd_limit::make_room(plan.most_connections())?;
+    let output = Output::prepare(&args.output)?;
+    let server = args.watch.watch(&target)?;
+    say(&format!(
+        "dormouse-bench capacity: up to {} against {}\n\n",
+        plan.levels.last().copied().unwrap_or(0),
+        target.shown()
+    ));
+    let outcome = runtime()?.block_on(async {
+        let stop = stop_on_signal();
+        let mut progress = |line: &str| say(&format!("{line}\n"));
+        capacity::run(&plan, &target, &token, &server, &stop, &mut progress).await
+    })?;
+    let verdict = Verdict::of(&outcome);
+    output.finish(&outcome.scenario, &outcome, &format!("\n{}", outcome.report()), verdict)
+}
