@@ -69,7 +69,10 @@ pub fn kept(folder: &Path) -> Result<Vec<(PathBuf, ResultDocument)>, Failure> {
         }
         for file in std::fs::read_dir(&path).map_err(unreadable)? {
             let file = file.map_err(unreadable)?.path();
-            if file.extension().is_some_and(|extension| extension == "json") {
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 let document = ResultDocument::read(&file)?;
                 results.push((file, document));
             }
@@ -93,7 +96,11 @@ pub fn newest(folder: &Path, result: &ResultDocument) -> Result<ResultDocument, 
             && machine_label(&kept.machine) == machine_label(&result.machine)
             && kept.started_at != result.started_at
     };
-    let found = kept(folder)?.into_iter().map(|entry| entry.1).rev().find(same);
+    let found = kept(folder)?
+        .into_iter()
+        .map(|entry| entry.1)
+        .rev()
+        .find(same);
     found.ok_or_else(|| {
         Failure::Usage(format!(
             "{} has no baseline of {} for a machine with {} processors; keep one with `baseline \

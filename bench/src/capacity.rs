@@ -61,7 +61,10 @@ pub async fn run(
             break;
         }
         let mode = plan.step(level);
-        let live = Live::start(&format!("{level} {}", plan.raise.unit()), mode.stages.duration());
+        let live = Live::start(
+            &format!("{level} {}", plan.raise.unit()),
+            mode.stages.duration(),
+        );
         let raw = websocket::play(
             &mode,
             target.clone(),
@@ -103,7 +106,14 @@ pub async fn run(
     let took = began.elapsed().as_secs_f64();
     let started_at = humantime::format_rfc3339_millis(started_at).to_string();
     Ok(findings::outcome(
-        plan, target, &steps, conditions, notes, started_at, took, interrupted,
+        plan,
+        target,
+        &steps,
+        conditions,
+        notes,
+        started_at,
+        took,
+        interrupted,
     ))
 }
 
@@ -118,7 +128,11 @@ fn judge(plan: &Plan, level: usize, outcome: websocket::Outcome) -> Step {
     if !outcome.reconciliation.holds() {
         broken.push("messages do not add up".to_owned());
     }
-    Step { level, outcome, broken }
+    Step {
+        level,
+        outcome,
+        broken,
+    }
 }
 
 /// A mode for one step, of which only size and traffic differ.

@@ -10,6 +10,7 @@ mod capacity;
 mod footprint;
 mod output;
 mod report;
+mod script;
 mod websocket;
 
 use std::path::PathBuf;
@@ -52,6 +53,12 @@ enum Command {
     /// One generator process of `ws --workers`.
     #[command(hide = true)]
     WsWorker,
+    /// Send weighted mixes of HTTP requests as many virtual users.
+    Http(Box<script::HttpArgs>),
+    /// Update call states through HTTP.
+    Calls(Box<script::EventArgs>),
+    /// Query the reporting endpoints.
+    Reporting(Box<script::EventArgs>),
     /// Raise the load of one account until a tier's promise breaks.
     Capacity(Box<capacity::CapacityArgs>),
     /// Keep results, and hold new ones against them.
@@ -88,6 +95,9 @@ impl Cli {
                 args,
             } => websocket::run(&Chosen::Named(mode), *args),
             Command::WsWorker => websocket::worker(),
+            Command::Http(args) => script::http(*args),
+            Command::Calls(args) => script::events("calls", *args),
+            Command::Reporting(args) => script::events("reporting", *args),
             Command::Capacity(args) => capacity::run(*args),
             Command::Baseline(command) => baseline::run(&command),
             Command::Report(args) => report::run(&args),

@@ -66,7 +66,11 @@ impl Conditions {
     /// Adds a run that was made after this one, in the same process against the same server.
     pub fn then(&mut self, next: &Self) {
         let (ours, theirs) = (&mut self.generator, &next.generator);
-        let offset = self.series.samples.last().map_or(0.0, |sample| sample.seconds);
+        let offset = self
+            .series
+            .samples
+            .last()
+            .map_or(0.0, |sample| sample.seconds);
         let lasted = |conditions: &Series| conditions.samples.last().map_or(0.0, |s| s.seconds);
         let seconds = (offset, lasted(&next.series));
         let weighted = |first: f64, second: f64| {

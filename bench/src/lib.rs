@@ -24,6 +24,7 @@ pub mod outcome;
 #[cfg(target_os = "linux")]
 pub mod procfs;
 pub mod result_file;
+pub mod script;
 pub mod stages;
 pub mod stats;
 pub mod stop;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Open connections at the end of the ramp.
+    /// Open connections, or virtual users, at the end of the ramp.
+    #[serde(alias = "users")]
     pub connections: usize,
     /// Time to get there; zero means all at once.
     #[serde(default, with = "humantime_serde")]

@@ -72,10 +72,17 @@ pub fn compare(before: &ResultDocument, now: &ResultDocument, buffer: f64) -> Co
     let mut changes = Vec::new();
     for (name, summary) in now.metrics.iter() {
         for (statistic, direction) in compared(name, summary) {
-            let values = (before.statistic(name, statistic), now.statistic(name, statistic));
-            let (Some(before_value), Some(now_value)) = values else { continue };
+            let values = (
+                before.statistic(name, statistic),
+                now.statistic(name, statistic),
+            );
+            let (Some(before_value), Some(now_value)) = values else {
+                continue;
+            };
             let few = |document: &ResultDocument| {
-                document.statistic(name, Statistic::Count).is_some_and(|count| count < FEWEST)
+                document
+                    .statistic(name, Statistic::Count)
+                    .is_some_and(|count| count < FEWEST)
             };
             if statistic == Statistic::P99 && (few(before) || few(now)) {
                 continue;
@@ -113,8 +120,21 @@ fn compared(name: &str, summary: &Summary) -> Vec<(Statistic, Direction)> {
     use Direction::{Higher, Lower};
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     let faults = [
-        "error", "lost", "loss", "duplicated", "misrouted", "miscounted", "dropped", "faulty",
-        "failed", "mismatched", "rejected", "rejection", "wrong", "refused", "disconnection",
+        "error",
+        "lost",
+        "loss",
+        "duplicated",
+        "misrouted",
+        "miscounted",
+        "dropped",
+        "faulty",
+        "failed",
+        "mismatched",
+        "rejected",
+        "rejection",
+        "wrong",
+        "refused",
+        "disconnection",
     ];
     match summary {
         Summary::Trend { .. } => vec![(Statistic::P95, Lower), (Statistic::P99, Lower)],
@@ -182,7 +202,11 @@ mod tests {
 
     #[test]
     fn each_kind_gets_worse_its_own_way() {
-        let rate = |rate| Summary::Rate { hits: 0, total: 0, rate: Some(rate) };
+        let rate = |rate| Summary::Rate {
+            hits: 0,
+            total: 0,
+            rate: Some(rate),
+        };
         let value = |value| Summary::Value { value: Some(value) };
         let count = |count| Summary::Counter { count };
         let before = [

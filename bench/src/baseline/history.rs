@@ -28,7 +28,10 @@ pub fn add_to_history(
         Ok(text) => text,
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => HEAD.to_owned(),
         Err(err) => {
-            return Err(Failure::Usage(format!("cannot read {}: {err}", path.display())));
+            return Err(Failure::Usage(format!(
+                "cannot read {}: {err}",
+                path.display()
+            )));
         }
     };
     let row = row(machine, result, passed);
@@ -53,13 +56,25 @@ fn row(machine: &str, result: &ResultDocument, passed: bool) -> String {
             .map_or_else(|| "-".to_owned(), |millis| format!("{millis:.2}ms"))
     };
     // Other scenarios have no broadcast; their own delivery is the nearest.
-    let broadcast = ["ws_broadcast_delivery_time", "event_delivery_time", "event_latency"];
-    let broadcast = broadcast.into_iter().find(|name| result.metrics.get(name).is_some());
+    let broadcast = [
+        "ws_broadcast_delivery_time",
+        "event_delivery_time",
+        "event_latency",
+    ];
+    let broadcast = broadcast
+        .into_iter()
+        .find(|name| result.metrics.get(name).is_some());
     let connection = ["ws_connection_time", "connection_time"];
-    let connection = connection.into_iter().find(|name| result.metrics.get(name).is_some());
+    let connection = connection
+        .into_iter()
+        .find(|name| result.metrics.get(name).is_some());
     format!(
         "| {} | {machine} | {} | {} | {} | {} | {} |\n",
-        result.started_at.get(..16).unwrap_or_default().replace('T', " "),
+        result
+            .started_at
+            .get(..16)
+            .unwrap_or_default()
+            .replace('T', " "),
         result.scenario,
         result.peak(),
         connection.map_or_else(|| "-".to_owned(), millis),

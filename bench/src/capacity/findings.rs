@@ -28,7 +28,10 @@ pub(super) fn line(plan: &Plan, step: &Step) -> String {
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one document, each used once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one document, each used once"
+)]
 pub(super) fn outcome(
     plan: &Plan,
     target: &Target,
@@ -45,10 +48,14 @@ pub(super) fn outcome(
         .iter()
         .filter_map(|step| statistic(step, "ws_connections_active", Statistic::Max))
         .fold(0.0, f64::max);
-    let at_knee = steps.iter().rev().find(|step| step.held() && Some(step.level) == knee);
+    let at_knee = steps
+        .iter()
+        .rev()
+        .find(|step| step.held() && Some(step.level) == knee);
     let shown = at_knee.or(steps.first());
     let value = |value: Option<f64>| Summary::Value { value };
-    let of = |metric: &str, statistic| shown.and_then(|step| self::statistic(step, metric, statistic));
+    let of =
+        |metric: &str, statistic| shown.and_then(|step| self::statistic(step, metric, statistic));
 
     let mut metrics = Snapshot::default();
     metrics.push("capacity_knee", value(Some(knee.unwrap_or(0) as f64)));
@@ -63,12 +70,18 @@ pub(super) fn outcome(
 
     let criteria = match plan.raise {
         Raise::Connections => criterion(
-            &format!("{} connections of the {} tier within its promise", plan.limit, plan.tier),
+            &format!(
+                "{} connections of the {} tier within its promise",
+                plan.limit, plan.tier
+            ),
             // A climb that ends below the limit cannot show more than its own height.
             &format!("capacity_knee value >= {}", plan.limit.min(highest)),
         ),
         Raise::Messages => criterion(
-            &format!("the first step within the promise of the {} tier", plan.tier),
+            &format!(
+                "the first step within the promise of the {} tier",
+                plan.tier
+            ),
             "capacity_knee value > 0",
         ),
     };
@@ -104,7 +117,11 @@ pub(super) fn outcome(
 
 /// The highest level below which every step held.
 fn knee(steps: &[Step]) -> Option<usize> {
-    steps.iter().take_while(|step| step.held()).map(|step| step.level).last()
+    steps
+        .iter()
+        .take_while(|step| step.held())
+        .map(|step| step.level)
+        .last()
 }
 
 fn criterion(name: &str, threshold: &str) -> Vec<Criterion> {
@@ -120,7 +137,12 @@ fn criterion(name: &str, threshold: &str) -> Vec<Criterion> {
 }
 
 fn statistic(step: &Step, metric: &str, statistic: Statistic) -> Option<f64> {
-    step.outcome.metrics.get(metric)?.statistic(statistic).ok().flatten()
+    step.outcome
+        .metrics
+        .get(metric)?
+        .statistic(statistic)
+        .ok()
+        .flatten()
 }
 
 fn time(step: &Step, metric: &str, of: Statistic) -> String {
@@ -170,7 +192,11 @@ fn table(plan: &Plan, steps: &[Step]) -> Extra {
                     format!("{} MiB", format_number(mebibytes))
                 },
             ),
-            if step.held() { "✓".to_owned() } else { "✗".to_owned() },
+            if step.held() {
+                "✓".to_owned()
+            } else {
+                "✗".to_owned()
+            },
         ]);
     }
     table
@@ -192,7 +218,10 @@ fn results(plan: &Plan, steps: &[Step], knee: Option<usize>, peak: f64) -> Extra
         },
     );
     if let Some(last) = steps.last() {
-        row("Rejection Rate", format!("{} at {} {unit}", percent(rejected(last)), last.level));
+        row(
+            "Rejection Rate",
+            format!("{} at {} {unit}", percent(rejected(last)), last.level),
+        );
     }
     let best = knee.and_then(|knee| steps.iter().find(|step| step.level == knee));
     if let Some(step) = best.or(steps.first()) {
@@ -207,13 +236,23 @@ fn results(plan: &Plan, steps: &[Step], knee: Option<usize>, peak: f64) -> Extra
 fn degradation(plan: &Plan, steps: &[Step]) -> Extra {
     let mut table = Extra::new("Degradation Points", &["at", "observation"]);
     let unit = plan.raise.unit();
-    let mut row = |level: usize, text: String| table.rows.push(vec![format!("{level} {unit}"), text]);
+    let mut row =
+        |level: usize, text: String| table.rows.push(vec![format!("{level} {unit}"), text]);
     if let Some(step) = steps.iter().find(|step| rejected(step) > 0.0) {
-        row(step.level, format!("connections are rejected: {}", percent(rejected(step))));
+        row(
+            step.level,
+            format!("connections are rejected: {}", percent(rejected(step))),
+        );
     }
-    for metric in ["ws_message_latency", "ws_broadcast_delivery_time", "do_response_time"] {
+    for metric in [
+        "ws_message_latency",
+        "ws_broadcast_delivery_time",
+        "do_response_time",
+    ] {
         let p95 = |step: &Step| statistic(step, metric, Statistic::P95);
-        let Some(first) = steps.first().and_then(p95) else { continue };
+        let Some(first) = steps.first().and_then(p95) else {
+            continue;
+        };
         let worse = |step: &&Step| p95(step).is_some_and(|p95| p95 >= first * plan.degradation);
         if let Some(step) = steps.iter().find(worse) {
             row(
@@ -228,13 +267,25 @@ fn degradation(plan: &Plan, steps: &[Step]) -> Extra {
         }
     }
     if let Some(step) = steps.iter().find(|step| !step.held()) {
-        row(step.level, format!("the promise breaks: {}", step.broken.join("; ")));
+        row(
+            step.level,
+            format!("the promise breaks: {}", step.broken.join("; ")),
+        );
     }
-    if let Some(step) = steps.iter().find(|step| !step.outcome.conditions.validity.valid) {
-        row(step.level, "the generator falls behind: figures from here on are its own".to_owned());
+    if let Some(step) = steps
+        .iter()
+        .find(|step| !step.outcome.conditions.validity.valid)
+    {
+        row(
+            step.level,
+            "the generator falls behind: figures from here on are its own".to_owned(),
+        );
     }
     if table.rows.is_empty() {
-        table.rows.push(vec!["none".to_owned(), "nothing degraded up to the highest step".to_owned()]);
+        table.rows.push(vec![
+            "none".to_owned(),
+            "nothing degraded up to the highest step".to_owned(),
+        ]);
     }
     table
 }

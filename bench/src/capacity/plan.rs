@@ -196,8 +196,14 @@ mod tests {
         assert_eq!(connections.step(750).stages.peak(), 750);
         let messages = plan(Raise::Messages);
         let step = messages.step(1000);
-        assert_eq!((step.stages.peak(), messages.most_connections()), (100, 100));
-        assert_eq!(step.traffic.ping_interval, std::time::Duration::from_millis(100));
+        assert_eq!(
+            (step.stages.peak(), messages.most_connections()),
+            (100, 100)
+        );
+        assert_eq!(
+            step.traffic.ping_interval,
+            std::time::Duration::from_millis(100)
+        );
         for tier in ["free", "pro"] {
             assert!(Plan::new(Raise::Connections, tier, None, Overrides::default()).is_ok());
         }

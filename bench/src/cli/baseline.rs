@@ -47,7 +47,11 @@ pub enum BaselineCommand {
 /// A result cannot be read, is no baseline, has none, or cannot be written.
 pub fn run(command: &BaselineCommand) -> Result<u8, Failure> {
     match command {
-        BaselineCommand::Save { results, dir, machine } => {
+        BaselineCommand::Save {
+            results,
+            dir,
+            machine,
+        } => {
             for path in results {
                 let result = ResultDocument::read(path)?;
                 let label = baseline::machine_label(&result.machine);
@@ -68,9 +72,16 @@ pub fn run(command: &BaselineCommand) -> Result<u8, Failure> {
             }
             Ok(EXIT_PASSED)
         }
-        BaselineCommand::Compare { result, dir, baseline, buffer } => {
+        BaselineCommand::Compare {
+            result,
+            dir,
+            baseline,
+            buffer,
+        } => {
             if !(buffer.is_finite() && *buffer >= 1.0) {
-                return Err(Failure::Usage("--buffer must be 1 or more, such as 1.2".to_owned()));
+                return Err(Failure::Usage(
+                    "--buffer must be 1 or more, such as 1.2".to_owned(),
+                ));
             }
             let now = ResultDocument::read(result)?;
             let before = match baseline {
@@ -107,7 +118,11 @@ pub fn run(command: &BaselineCommand) -> Result<u8, Failure> {
                 (false, false) => "FAILED: no regression, but the result itself failed\n",
                 (false, true) => "PASSED\n",
             });
-            Ok(if passed { EXIT_PASSED } else { EXIT_LIMITS_BROKEN })
+            Ok(if passed {
+                EXIT_PASSED
+            } else {
+                EXIT_LIMITS_BROKEN
+            })
         }
     }
 }

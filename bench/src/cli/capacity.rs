@@ -63,5 +63,10 @@ pub fn run(args: CapacityArgs) -> Result<u8, Failure> {
         capacity::run(&plan, &target, &token, &server, &stop, &mut progress).await
     })?;
     let verdict = Verdict::of(&outcome);
-    output.finish(&outcome.scenario, &outcome, &format!("\n{}", outcome.report()), verdict)
+    output.finish(
+        &outcome.scenario,
+        &outcome,
+        &format!("\n{}", outcome.report()),
+        verdict,
+    )
 }
