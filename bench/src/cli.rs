@@ -8,7 +8,9 @@ mod baseline;
 mod capacity;
 #[cfg(target_os = "linux")]
 mod footprint;
+mod load;
 mod output;
+mod pubsub;
 mod report;
 mod script;
 mod websocket;
@@ -59,6 +61,13 @@ enum Command {
     Calls(Box<script::EventArgs>),
     /// Query the reporting endpoints.
     Reporting(Box<script::EventArgs>),
+    /// Publish events to subscribers and account for every delivery.
+    Pubsub(Box<pubsub::PubsubArgs>),
+    /// Exchange events between many connections: load <url> <connections> <event_rate> <duration>
+    /// <warmup>.
+    Load(Box<load::LoadArgs>),
+    /// Look for a memory leak in the server: leak <url> <minutes> <sampling_s> <activity>.
+    Leak(Box<load::LeakArgs>),
     /// Raise the load of one account until a tier's promise breaks.
     Capacity(Box<capacity::CapacityArgs>),
     /// Keep results, and hold new ones against them.
@@ -98,6 +107,9 @@ impl Cli {
             Command::Http(args) => script::http(*args),
             Command::Calls(args) => script::events("calls", *args),
             Command::Reporting(args) => script::events("reporting", *args),
+            Command::Pubsub(args) => pubsub::run(*args),
+            Command::Load(args) => load::load(*args),
+            Command::Leak(args) => load::leak(*args),
             Command::Capacity(args) => capacity::run(*args),
             Command::Baseline(command) => baseline::run(&command),
             Command::Report(args) => report::run(&args),

@@ -79,6 +79,32 @@ pub fn format_number(number: f64) -> String {
     }
 }
 
+/// A row of blocks, each the mean of its part of the values, from the smallest to the largest.
+pub fn sparkline(values: &[f64], width: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let columns = width.min(values.len());
+    let means: Vec<f64> = (0..columns)
+        .filter_map(|column| {
+            let part = values.get(column * values.len() / columns..)?;
+            let end = (column + 1) * values.len() / columns - column * values.len() / columns;
+            let part = part.get(..end)?;
+            Some(part.iter().sum::<f64>() / part.len() as f64)
+        })
+        .collect();
+    let low = means.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let block = |mean: f64| {
+        let share = if high > low {
+            (mean - low) / (high - low)
+        } else {
+            0.0
+        };
+        let step = (share * (BLOCKS.len() - 1) as f64).round() as usize;
+        BLOCKS.get(step).copied().unwrap_or(' ')
+    };
+    means.into_iter().map(block).collect()
+}
+
 /// A pass or failure mark.
 pub fn mark(passed: bool) -> char {
     if passed { '✓' } else { '✗' }
@@ -97,6 +123,17 @@ mod tests {
             table.render(),
             "name         p50   p95\nlonger-name    1  22.5\né            100\n"
         );
+    }
+
+    #[test]
+    fn a_sparkline_goes_from_the_smallest_to_the_largest() {
+        assert_eq!(
+            sparkline(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 60),
+            "▁▂▃▄▅▆▇█"
+        );
+        assert_eq!(sparkline(&[1.0, 3.0, 9.0, 9.0], 2), "▁█");
+        assert_eq!(sparkline(&[5.0; 3], 60), "▁▁▁");
+        assert_eq!(sparkline(&[], 60), "");
     }
 
     #[test]

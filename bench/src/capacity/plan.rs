@@ -1,6 +1,7 @@
 //! The steps of a capacity run, its promise, and the search for the knee.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -78,7 +79,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for a tier's promise, with the caller's own steps if there are any.
+    /// The plan for a tier's promise, with the caller's own steps and promise if there are any.
     ///
     /// # Errors
     /// [`Failure::Usage`]: unknown tier, or numbers that make no sense.
@@ -86,6 +87,7 @@ impl Plan {
         raise: Raise,
         tier: &str,
         levels: Option<Vec<usize>>,
+        own_promise: &[String],
         over: Overrides,
     ) -> Result<Self, Failure> {
         let usage = |text: String| Failure::Usage(text);
@@ -108,12 +110,23 @@ impl Plan {
         let metrics = Metrics::default().snapshot();
         let mode = Mode::parse("capacity-step", STEP, over, &metrics)
             .map_err(|err| usage(err.to_string()))?;
-        let read = |text: &String| Threshold::parse(text).map_err(|err| usage(err.to_string()));
+        let read = |text: &String| {
+            let threshold = Threshold::parse(text).and_then(|threshold| {
+                threshold.check_metric(&metrics)?;
+                Ok(threshold)
+            });
+            threshold.map_err(|err| usage(format!("--promise \"{text}\": {err}")))
+        };
+        let all = if own_promise.is_empty() {
+            &promise.all
+        } else {
+            own_promise
+        };
         Ok(Self {
             raise,
             tier: tier.to_owned(),
             limit: promise.connections,
-            promise: promise.all.iter().map(read).collect::<Result<_, _>>()?,
+            promise: all.iter().map(read).collect::<Result<_, _>>()?,
             // Someone's own steps are all that they want.
             refinements: if own { 0 } else { file.refinements },
             degradation: file.degradation,
@@ -122,6 +135,12 @@ impl Plan {
             mode,
             levels,
         })
+    }
+
+    /// The same with another time for which a pong, a delivery or a greeting is waited for.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.mode.traffic.delivery_timeout = patience;
+        self
     }
 
     /// The most connections of any step.
@@ -141,7 +160,7 @@ impl Plan {
 /// Climbs until a step breaks, then halves the gap.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
-    climb: std::vec::IntoIter<usize>,
+    climb: std::collections::VecDeque<usize>,
     refinements: usize,
     held: Option<usize>,
     broke: Option<usize>,
@@ -150,7 +169,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) fn new(levels: &[usize], refinements: usize) -> Self {
         Self {
-            climb: levels.to_vec().into_iter(),
+            climb: levels.iter().copied().collect(),
             refinements,
             held: None,
             broke: None,
@@ -160,7 +179,7 @@ impl Search {
     /// The next level to try; `None` once the knee is known as well as asked for.
     pub(super) fn next(&mut self) -> Option<usize> {
         let Some(broke) = self.broke else {
-            return self.climb.next();
+            return self.climb.pop_front();
         };
         let middle = usize::midpoint(self.held.unwrap_or(0), broke);
         if self.refinements == 0 || middle == self.held.unwrap_or(0) || middle == broke {
@@ -185,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn plan(raise: Raise) -> Plan {
-        Plan::new(raise, "enterprise", None, Overrides::default()).unwrap()
+        Plan::new(raise, "enterprise", None, &[], Overrides::default()).unwrap()
     }
 
     #[test]
@@ -200,19 +219,16 @@ mod tests {
             (step.stages.peak(), messages.most_connections()),
             (100, 100)
         );
-        assert_eq!(
-            step.traffic.ping_interval,
-            std::time::Duration::from_millis(100)
-        );
+        assert_eq!(step.traffic.ping_interval, Duration::from_millis(100));
         for tier in ["free", "pro"] {
-            assert!(Plan::new(Raise::Connections, tier, None, Overrides::default()).is_ok());
+            assert!(Plan::new(Raise::Connections, tier, None, &[], Overrides::default()).is_ok());
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
         let refuse = |tier, levels| {
-            let plan = Plan::new(Raise::Connections, tier, levels, Overrides::default());
+            let plan = Plan::new(Raise::Connections, tier, levels, &[], Overrides::default());
             plan.unwrap_err().to_string()
         };
         assert!(refuse("gold", None).contains("use enterprise, free, pro"));

@@ -1,5 +1,7 @@
 //! The `capacity` command.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, judged};
@@ -22,6 +24,12 @@ pub struct CapacityArgs {
     /// Whose promise must hold: free, pro or enterprise.
     #[arg(long, default_value = "enterprise")]
     tier: String,
+    /// A threshold instead of the tier's promise; may be repeated.
+    #[arg(long, value_name = "THRESHOLD")]
+    promise: Vec<String>,
+    /// How long a pong, a delivery or a greeting is waited for.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    patience: Option<Duration>,
     /// Steps of your own, in connections or in messages a second.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
     levels: Option<Vec<usize>>,
@@ -46,7 +54,10 @@ pub fn run(args: CapacityArgs) -> Result<u8, Failure> {
         duration: args.length.duration,
         time_scale: args.length.time_scale,
     };
-    let plan = Plan::new(args.raise, &args.tier, args.levels, over)?;
+    let mut plan = Plan::new(args.raise, &args.tier, args.levels, &args.promise, over)?;
+    if let Some(patience) = args.patience {
+        plan = plan.with_patience(patience);
+    }
     let target = judged("--url", args.server.url)?;
     let token = args.token.judged()?;
     fd_limit::make_room(plan.most_connections())?;

@@ -217,8 +217,8 @@ impl Sender {
     /// Sends every request of the script once, before the clock starts and without counting.
     ///
     /// # Errors
-    /// The server cannot be reached, refuses the credentials or lacks an endpoint. Other answers
-    /// are left to the run.
+    /// The server cannot be reached, refuses the credentials, lacks an endpoint or answers
+    /// otherwise than the script demands.
     pub(super) async fn rehearse(&self) -> Result<(), Failure> {
         let url = self.target.shown();
         for (number, group) in self.scenario.groups.iter().enumerate() {

@@ -51,6 +51,16 @@ pub struct Faults {
     pub cut_at_ping: Option<u64>,
     /// A broadcast of nobody's is sent to each new connection.
     pub stray_broadcasts: bool,
+    /// Every nth event that is published through HTTP is refused with 503.
+    pub refuse_events: Option<u64>,
+    /// Calls stay in their first state.
+    pub stuck_calls: bool,
+    /// Reports come without metrics.
+    pub empty_reports: bool,
+    /// Tasks are accepted and never heard of.
+    pub silent_tasks: bool,
+    /// The event side is not there.
+    pub without_events: bool,
     /// The admin overview tells of one shard that sleeps from its nth answer on; without it there
     /// is no overview.
     pub sleep_at_look: Option<u64>,
@@ -62,15 +72,23 @@ pub struct FakeServer {
     hub: Arc<Hub>,
 }
 
-struct Hub {
-    faults: Faults,
+pub struct Hub {
+    pub faults: Faults,
     members: Mutex<BTreeMap<u64, Member>>,
-    next: AtomicU64,
+    /// Subscribers of the event side.
+    pub subscribers: Mutex<BTreeMap<u64, Outbox>>,
+    /// Sockets of the dashboard.
+    pub dashboards: Mutex<BTreeMap<u64, Outbox>>,
+    pub published: AtomicU64,
+    pub next: AtomicU64,
     upgrades: AtomicU64,
-    broadcasts: AtomicU64,
+    pub broadcasts: AtomicU64,
     looks: AtomicU64,
     broadcast_seen: Notify,
 }
+
+/// Frames on their way to a client, each with its delay.
+pub type Outbox = mpsc::UnboundedSender<(Duration, String)>;
 
 struct Member {
     token: String,
@@ -78,7 +96,7 @@ struct Member {
     session: Option<String>,
     machine: Option<String>,
     connected_at: u64,
-    outbox: mpsc::UnboundedSender<(Duration, String)>,
+    outbox: Outbox,
 }
 
 /// The token of the account that the tests use.
@@ -93,6 +111,9 @@ impl FakeServer {
         let hub = Arc::new(Hub {
             faults,
             members: Mutex::default(),
+            subscribers: Mutex::default(),
+            dashboards: Mutex::default(),
+            published: AtomicU64::new(0),
             next: AtomicU64::new(1),
             upgrades: AtomicU64::new(0),
             broadcasts: AtomicU64::new(0),
@@ -120,7 +141,7 @@ impl FakeServer {
     }
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -131,7 +152,7 @@ fn known(token: &str) -> bool {
     [TOKEN, SECOND_TOKEN].contains(&token)
 }
 
-fn nth(every: Option<u64>, count: u64) -> bool {
+pub fn nth(every: Option<u64>, count: u64) -> bool {
     every.is_some_and(|every| count.is_multiple_of(every))
 }
 
@@ -179,8 +200,14 @@ impl Hub {
             let token = header.strip_prefix("Bearer ")?.to_owned();
             known(&token).then_some(token)
         });
-        let (status, answer) = match (head.lines().next().unwrap(), self.faults.http_status) {
+        let line = head.lines().next().unwrap();
+        let key = header("x-api-key");
+        let (status, answer) = match (line, self.faults.http_status) {
             (_, Some(status)) => (status, json!({"error": "ordered"})),
+            _ if line.contains(" /api/v1/") => self.events_http(line, key.as_deref(), &body),
+            ("GET /health HTTP/1.1", _) => (200, json!({"status": "healthy"})),
+            ("GET /ready HTTP/1.1", _) => (200, json!({"ready": true})),
+            ("GET / HTTP/1.1", _) => (200, json!({"message": "Happy Server"})),
             ("GET /admin/v1/overview HTTP/1.1", _) => {
                 let admin = header("authorization").as_deref() == Some("Bearer admin.token");
                 match self.faults.sleep_at_look {
@@ -277,11 +304,42 @@ impl Hub {
         )
     }
 
+    /// A client's own broadcast: to every other connection of its account.
+    fn client_broadcast(&self, id: u64, token: &str, message: &Value) -> Value {
+        let count = self.broadcasts.fetch_add(1, Ordering::Relaxed) + 1;
+        let frame = json!({"event": "broadcast", "data": message["data"]}).to_string();
+        let members = self.members.lock().unwrap();
+        let others = members
+            .iter()
+            .filter(|(other, member)| **other != id && member.token == token);
+        let mut delivered = 0;
+        for (_, member) in others {
+            delivered += 1;
+            for _ in 0..self.copies(delivered == 1, count) {
+                let delay = self.faults.delay_broadcasts;
+                let _ = member.outbox.send((delay, frame.clone()));
+            }
+        }
+        let ack = json!({"success": true, "delivered": delivered});
+        json!({"event": "ack", "ackId": message["ackId"], "ack": ack})
+    }
+
+    /// How often the first recipient of a message gets it, as the faults have it.
+    pub fn copies(&self, first: bool, count: u64) -> usize {
+        match first {
+            true if nth(self.faults.lose_every, count) => 0,
+            true if nth(self.faults.duplicate_every, count) => 2,
+            _ => 1,
+        }
+    }
+
     async fn websocket(self: Arc<Self>, stream: TcpStream) {
         let mut query = BTreeMap::new();
+        let mut path = String::new();
         #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
         let examine = |request: &Request, response: Response| {
             let count = self.upgrades.fetch_add(1, Ordering::Relaxed) as usize;
+            path = request.uri().path().to_owned();
             query =
                 url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                     .into_owned()
@@ -293,7 +351,9 @@ impl Hub {
             };
             match self.faults.refuse_upgrades {
                 Some((after, status)) if count >= after => refuse(status),
-                _ if request.uri().path() != "/v1/updates" => refuse(404),
+                _ if path == "/ws/events" && !self.faults.without_events => Ok(response),
+                _ if path == "/socket.io/" && !self.faults.without_events => Ok(response),
+                _ if path != "/v1/updates" => refuse(404),
                 _ if !query.get("token").is_some_and(|token| known(token)) => refuse(401),
                 _ => Ok(response),
             }
@@ -301,6 +361,11 @@ impl Hub {
         let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, examine).await else {
             return;
         };
+        match path.as_str() {
+            "/ws/events" => return self.subscriber(socket, query.get("apiKey")).await,
+            "/socket.io/" => return self.dashboard(socket).await,
+            _ => {}
+        }
         let (mut sink, mut source) = socket.split();
         let (outbox, mut inbox) = mpsc::unbounded_channel::<(Duration, String)>();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -358,6 +423,15 @@ impl Hub {
                     let pong = json!({"event": "pong", "data": {"timestamp": time}}).to_string();
                     for _ in 0..if self.faults.double_pongs { 2 } else { 1 } {
                         let _ = outbox.send((self.faults.delay_pongs, pong.clone()));
+                    }
+                }
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["event"] == "broadcast" {
+                        let ack = self.client_broadcast(id, &query["token"], &message);
+                        if !message["ackId"].is_null() {
+                            let _ = outbox.send((Duration::ZERO, ack.to_string()));
+                        }
                     }
                 }
                 Message::Close(_) => break,

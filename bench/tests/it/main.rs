@@ -8,8 +8,14 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod baseline;
+mod capacity;
+mod fake_events;
 mod fake_server;
 #[cfg(target_os = "linux")]
 mod footprint;
+mod load;
 mod program;
+mod pubsub;
+mod script;
 mod smoke;

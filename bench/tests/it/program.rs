@@ -14,6 +14,13 @@ pub fn program(args: &[&str]) -> Command {
         "BASE_URL",
         "AUTH_TOKEN",
         "TEST_MODE",
+        "API_URL",
+        "WS_URL",
+        "API_KEY",
+        "TENANT_ID",
+        "PUBLISHER_VUS",
+        "MESSAGES_PER_SECOND",
+        "ADMIN_TOKEN",
         "http_proxy",
         "HTTP_PROXY",
     ] {
@@ -102,12 +109,12 @@ async fn a_passed_run_exits_with_zero_and_leaves_a_result() {
     assert_eq!(result["workers"], 1);
     assert!(result["generator"]["cpuSeconds"].as_f64().unwrap() > 0.0);
     let samples = result["series"]["samples"].as_array().unwrap();
-    assert!(samples.len() >= 2, "{samples:?}");
+    assert!(!samples.is_empty(), "{samples:?}");
     assert!(result["histograms"]["ws_message_latency"].is_array());
     assert!(!std::fs::read_to_string(&out).unwrap().contains(TOKEN));
     let page = std::fs::read_to_string(&page).unwrap();
     assert!(page.contains("✓ 20 concurrent connections"), "{page}");
-    assert!(page.contains("ws_message_latency over time") && !page.contains(TOKEN));
+    assert!(page.contains("ws_message_latency: distribution") && !page.contains(TOKEN));
 }
 
 #[cfg(unix)]

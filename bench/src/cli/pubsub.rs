@@ -1,0 +1,96 @@
+//! The `pubsub` command.
+
+use clap::Args;
+
+use super::args::{Given, LengthArgs, OutputArgs, WatchArgs, given_target, judged};
+use super::output::{Output, Verdict, runtime, say, stop_on_signal};
+use super::script::{KeyArgs, shape};
+use crate::failure::Failure;
+use crate::fd_limit;
+use crate::pubsub::{self, Job, Settings};
+use crate::target::{Target, TargetError};
+use crate::watch::Live;
+
+/// Flags of the pub/sub scenario.
+#[derive(Debug, Args)]
+pub struct PubsubArgs {
+    /// Base address of the server, where events are posted.
+    #[arg(
+        long,
+        env = "API_URL",
+        default_value = "http://127.0.0.1:8787",
+        value_parser = given_target
+    )]
+    url: Given<Target, TargetError>,
+    /// Address of the sockets, if it is another.
+    #[arg(long, env = "WS_URL", value_parser = given_target)]
+    ws_url: Option<Given<Target, TargetError>>,
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Publishers at work.
+    #[arg(long, env = "PUBLISHER_VUS", value_name = "COUNT")]
+    publishers: Option<usize>,
+    /// Events a second, all publishers together.
+    #[arg(long, env = "MESSAGES_PER_SECOND", value_name = "RATE")]
+    messages_per_second: Option<f64>,
+    /// This many subscribers all the time, instead of the stages.
+    #[arg(long, value_name = "COUNT")]
+    subscribers: Option<usize>,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    length: LengthArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Publishes and subscribes.
+///
+/// # Errors
+/// There is no result.
+pub fn run(args: PubsubArgs) -> Result<u8, Failure> {
+    let usage = |text: &str| Failure::Usage(text.to_owned());
+    let mut settings = Settings::read()?;
+    settings.publishers = args.publishers.unwrap_or(settings.publishers);
+    settings.messages_per_second = args
+        .messages_per_second
+        .unwrap_or(settings.messages_per_second);
+    if settings.publishers == 0 {
+        return Err(usage("--publishers must be at least 1"));
+    }
+    let rate = settings.messages_per_second;
+    if !(rate.is_finite() && (0.001..=1e6).contains(&rate)) {
+        return Err(usage(
+            "--messages-per-second must be a number above 0, such as 500",
+        ));
+    }
+    let (stages, time_scale) = shape(&settings.stages(), args.subscribers, args.length)?;
+    let api = judged("--url", args.url)?;
+    let sockets = match args.ws_url {
+        Some(given) => judged("--ws-url", given)?,
+        None => api.clone(),
+    };
+    let credentials = args.key.judged()?;
+    fd_limit::make_room(stages.peak() + settings.publishers)?;
+    let output = Output::prepare(&args.output)?;
+    let server = args.watch.watch(&api)?;
+    say(&format!(
+        "dormouse-bench pubsub: {} subscribers, {rate} messages/s, {} against {}\n\n",
+        stages.peak(),
+        humantime::format_duration(stages.duration()),
+        api.shown()
+    ));
+    let live = Live::start("pubsub", stages.duration());
+    let job = Job {
+        settings,
+        stages,
+        time_scale,
+        api,
+        sockets,
+        credentials,
+    };
+    let outcome =
+        runtime()?.block_on(async { pubsub::run(job, server, live, stop_on_signal()).await })?;
+    let verdict = Verdict::of(&outcome);
+    output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
+}
