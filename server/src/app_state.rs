@@ -17,6 +17,7 @@ use crate::http::auth::limits::AuthLimits;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
 use crate::pending::PendingPlaces;
+use crate::sync::heartbeats::Heartbeats;
 
 /// The version in answers and logs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,6 +30,8 @@ pub struct AppState {
     pub workers: Workers,
     /// Accounts and what belongs to them.
     pub database: Database,
+    /// When signs of life were last written.
+    pub heartbeats: Arc<Heartbeats>,
     /// Tokens.
     pub verifier: Verifier,
     /// Tickets.

@@ -20,5 +20,5 @@ pub mod logging;
 pub mod metrics;
 pub mod pending;
 pub mod serve;
-pub mod stored_events;
+pub mod sync;
 pub mod upgrade;

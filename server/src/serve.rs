@@ -22,14 +22,14 @@ use crate::auth::{
     Verifier, VerifierError, VerifierSettings,
 };
 use crate::clock::unix_ms;
-use crate::database::publisher::NoPublisher;
 use crate::database::{Database, Location, OpenError, Options};
 use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
 use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::metrics::Counters;
 use crate::pending::PendingPlaces;
-use crate::stored_events::NoStoredEntities;
+use crate::sync::heartbeats::Heartbeats;
+use crate::sync::{HubPublisher, SyncApplication};
 use crate::upgrade::upgrade;
 
 /// Keys that rate limits remember at most, per limit.
@@ -142,17 +142,25 @@ impl Server {
                 "removed what the last process left asleep"
             );
         }
-        let database = Database::open(database_options(&settings), Arc::new(NoPublisher))?;
+        let publisher = Arc::new(HubPublisher::default());
+        let database = Database::open(database_options(&settings), publisher.clone())?;
+        let heartbeats = Arc::new(Heartbeats::default());
+        let application = SyncApplication::new(
+            database.clone(),
+            heartbeats.clone(),
+            longest_answer(&settings),
+        );
         let (workers, seats) = Workers::new(Setup {
             workers: settings.worker_count(),
             settings: shard_settings(&settings),
             tiers: tiers(&settings)?,
-            application: Arc::new(NoStoredEntities),
+            application: Arc::new(application),
             gate: Arc::new(TokenGate {
                 verifier: verifier.clone(),
             }),
             store,
         })?;
+        publisher.connect(workers.clone());
         let access = load_access(&database, &revocations, &workers)?;
         let auth = &settings.auth;
         if settings.is_production() && settings.resolved_signup() == Signup::Open {
@@ -166,6 +174,7 @@ impl Server {
         let state = Arc::new(AppState {
             workers,
             database,
+            heartbeats,
             verifier,
             access,
             auth_limits: AuthLimits::new(RATE_KEYS),
@@ -377,6 +386,12 @@ pub fn database_options(settings: &Settings) -> Options {
         write_queue: database.write_queue,
         lock_timeout: database.lock_timeout,
     }
+}
+
+/// The longest acknowledgement that a connection takes, bytes: with others waiting before it, one
+/// that fills the outbox would close it.
+fn longest_answer(settings: &Settings) -> usize {
+    usize::try_from(settings.limits.outbox.as_u64() / 2).unwrap_or(usize::MAX)
 }
 
 fn shard_settings(settings: &Settings) -> ShardSettings {

@@ -95,15 +95,16 @@ impl Database {
         &self.counters
     }
 
-    /// Writes: runs the work in a transaction, which it may share with others, and returns when
-    /// that is committed and on disk. With an error of its own it takes back what it did, alone.
-    /// What it published is then queued to clients before this returns.
+    /// Writes: runs the work in a transaction, which it may share with others, and ends when that
+    /// is committed and on disk. With an error of its own it takes back what it did, alone. What it
+    /// published is then queued to clients before this ends.
     ///
-    /// The work goes on when the caller goes away.
+    /// The write is queued by the call, not by awaiting: writes run in the order of the calls, and
+    /// go on when the caller goes away.
     ///
     /// # Errors
     /// The work's own, or a [`DatabaseError`]: then nothing is stored.
-    pub async fn write<F, T, E>(&self, work: F) -> Result<T, E>
+    pub fn write<F, T, E>(&self, work: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
     where
         F: AsyncFnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -111,13 +112,14 @@ impl Database {
     {
         let (reply, answer) = oneshot::channel();
         let operation: Box<dyn Operation> = Box::new(Write::new(work, reply));
-        self.writes
-            .try_send(Order::Write(operation))
-            .map_err(|err| match err {
+        let queued = self.writes.try_send(Order::Write(operation));
+        async move {
+            queued.map_err(|err| match err {
                 mpsc::error::TrySendError::Full(_) => DatabaseError::Busy,
                 mpsc::error::TrySendError::Closed(_) => DatabaseError::closed(),
             })?;
-        answer.await.map_err(|_| DatabaseError::closed())?
+            answer.await.map_err(|_| DatabaseError::closed())?
+        }
     }
 
     /// Reads what is committed.

@@ -282,7 +282,10 @@ async fn every_request_is_answered_exactly_once() {
             None => assert_eq!(answer["event"], "rpc-error", "{answer}"),
         }
     }
-    assert_eq!(answered, expected, "each once, in order");
+    // What needs the database is answered when it has answered.
+    answered.sort();
+    expected.sort();
+    assert_eq!(answered, expected, "each once");
     client.quiet().await;
 }
 

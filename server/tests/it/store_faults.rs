@@ -30,7 +30,11 @@ fn behind(line: &str, data: &Path) -> Command {
         .args(SETTINGS)
         .arg("--data-dir")
         .arg(data)
-        // Outside of the data folder, which the line may hide.
+        // Outside of the data folder, which the line may hide, and whose space is the store's alone.
+        .env(
+            "DORMOUSE_DATABASE__URL",
+            format!("sqlite:{}.db", data.display()),
+        )
         .env("DORMOUSE_AUTH__SECRET", SECRET)
         .env("DORMOUSE_ENVIRONMENT", "development");
     command

@@ -1,0 +1,76 @@
+//! Events about use (5.9 and 5.10).
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Event;
+use crate::sync::bodies::json;
+use crate::sync::change::Change;
+use crate::sync::error::SyncError;
+use crate::sync::usage::NewReport;
+use crate::sync::{acks, limits as most, usage};
+
+/// Requires an object with a numeric `total`.
+fn amounts(name: &str, raw: &RawValue) -> Result<(), SyncError> {
+    #[derive(Deserialize)]
+    struct Amounts {
+        #[serde(rename = "total")]
+        _total: f64,
+    }
+
+    let is_object = raw.get().trim_start().starts_with('{');
+    if is_object && serde_json::from_str::<Amounts>(raw.get()).is_ok() {
+        return Ok(());
+    }
+    let text = format!("{name} must be an object with a number \"total\"");
+    Err(SyncError::Invalid(text))
+}
+
+/// `usage-report`.
+pub async fn report(change: &mut Change<'_>, event: Event<'_>) -> Result<String, SyncError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        key: String,
+        #[serde(default)]
+        session_id: Option<String>,
+        tokens: Box<RawValue>,
+        cost: Box<RawValue>,
+    }
+
+    let data: Data = event.read()?;
+    most::filled("key", &data.key, most::USAGE_KEY)?;
+    let session = data.session_id.filter(|id| !id.is_empty());
+    if let Some(session) = &session {
+        most::text("sessionId", session, most::ID)?;
+    }
+    amounts("tokens", &data.tokens)?;
+    amounts("cost", &data.cost)?;
+    let new = NewReport {
+        session,
+        key: data.key,
+        tokens: data.tokens,
+        cost: data.cost,
+    };
+    let stored = usage::report(change, new).await?;
+    let mut ack = json(&stored);
+    ack.insert_str(1, "\"success\":true,");
+    Ok(ack)
+}
+
+/// `update-usage-limits`. Two fields are looked at; all are kept as they came.
+pub async fn limits(change: &mut Change<'_>, event: Event<'_>) -> Result<String, SyncError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        #[serde(rename = "limitsAvailable")]
+        _limits_available: bool,
+        #[serde(rename = "weeklyLimits")]
+        _weekly_limits: Vec<serde::de::IgnoredAny>,
+    }
+
+    event.read::<Data>()?;
+    let text = event.data.map_or("{}", RawValue::get);
+    usage::write_limits(change, text).await?;
+    Ok(acks::SUCCESS.to_owned())
+}

@@ -1,0 +1,108 @@
+//! Signs of life: how their time is read, and how seldom they are written (contract realtime.md
+//! 5.3 and 5.6).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::AHashMap;
+
+use super::error::SyncError;
+
+/// How old a sign of life may be, ms.
+const OLDEST_MS: i64 = 600_000;
+/// How long a written one stands for those after it, ms.
+const WRITE_EVERY_MS: i64 = 30_000;
+/// From this many remembered on, those that are over are forgotten.
+const SWEEP_FROM: usize = 10_000;
+
+/// The time of a sign of life: never later than now, and refused when it is stale.
+///
+/// # Errors
+/// [`SyncError::Invalid`].
+pub fn time(sent: f64, now: i64) -> Result<i64, SyncError> {
+    // Beyond what an integer holds is the future; not a number is nothing.
+    let at = if sent >= now as f64 { now } else { sent as i64 };
+    if sent.is_nan() || at < now - OLDEST_MS {
+        let text = "time is more than 10 minutes ago: it must be the current Unix time in ms";
+        return Err(SyncError::Invalid(text.to_owned()));
+    }
+    Ok(at)
+}
+
+/// What sends signs of life.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Its account.
+    pub account: Arc<str>,
+    /// Whether it is a machine; else a session.
+    pub is_machine: bool,
+    /// Its id.
+    pub id: Box<str>,
+}
+
+/// When signs of life were last written.
+#[derive(Debug, Default)]
+pub struct Heartbeats(Mutex<AHashMap<Source, i64>>);
+
+impl Heartbeats {
+    /// Whether one that was written lately stands for this one, at `now`, Unix ms.
+    pub fn is_fresh(&self, source: &Source, now: i64) -> bool {
+        let written = self.lock().get(source).copied();
+        written.is_some_and(|at| at <= now && now - at < WRITE_EVERY_MS)
+    }
+
+    /// Notes that one was written.
+    pub fn written(&self, source: Source, now: i64) {
+        let mut all = self.lock();
+        if all.len() >= SWEEP_FROM {
+            all.retain(|_, at| now - *at < WRITE_EVERY_MS);
+        }
+        all.insert(source, now);
+    }
+
+    /// Has the next one written: it may change what is stored.
+    pub fn forget(&self, source: &Source) {
+        self.lock().remove(source);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, AHashMap<Source, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_clamped_and_stale_ones_refused() {
+        let now = 1_000_000_000;
+        assert_eq!(time(now as f64 + 5.0, now).unwrap(), now);
+        assert_eq!(time(f64::INFINITY, now).unwrap(), now);
+        assert_eq!(time(now as f64 - 5.0, now).unwrap(), now - 5);
+        assert_eq!(
+            time((now - OLDEST_MS) as f64, now).unwrap(),
+            now - OLDEST_MS
+        );
+        for stale in [(now - OLDEST_MS - 1) as f64, 0.0, -1e300, f64::NAN] {
+            assert!(time(stale, now).is_err(), "{stale}");
+        }
+    }
+
+    #[test]
+    fn one_in_thirty_seconds_is_written() {
+        let heartbeats = Heartbeats::default();
+        let source = Source {
+            account: "alice".into(),
+            is_machine: false,
+            id: "s".into(),
+        };
+        assert!(!heartbeats.is_fresh(&source, 100));
+        heartbeats.written(source.clone(), 100);
+        assert!(heartbeats.is_fresh(&source, 30_099));
+        assert!(!heartbeats.is_fresh(&source, 30_100));
+        // A clock that was set back does not silence it.
+        assert!(!heartbeats.is_fresh(&source, 99));
+        heartbeats.forget(&source);
+        assert!(!heartbeats.is_fresh(&source, 100));
+    }
+}
