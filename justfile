@@ -43,6 +43,7 @@ docs-gen:
     mv config/default.toml.new config/default.toml
     cargo run -q -p dormouse-config --example configuration_page > docs/configuration.md.new
     mv docs/configuration.md.new docs/configuration.md
+    cargo run -q -p dormouse-bench -- performance
 
 # Check licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:

@@ -3,6 +3,7 @@
 //! Called by `main` alone. Reads arguments and files, prints reports, writes results; measures
 //! nothing itself.
 
+mod all;
 mod args;
 mod baseline;
 mod capacity;
@@ -10,6 +11,7 @@ mod capacity;
 mod footprint;
 mod load;
 mod output;
+mod performance;
 mod pubsub;
 mod report;
 mod script;
@@ -70,6 +72,10 @@ enum Command {
     Leak(Box<load::LeakArgs>),
     /// Raise the load of one account until a tier's promise breaks.
     Capacity(Box<capacity::CapacityArgs>),
+    /// Run every mode after the other and end with one table.
+    All(Box<all::AllArgs>),
+    /// Fill the figures of the performance document from kept results.
+    Performance(performance::PerformanceArgs),
     /// Keep results, and hold new ones against them.
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
@@ -111,6 +117,8 @@ impl Cli {
             Command::Load(args) => load::load(*args),
             Command::Leak(args) => load::leak(*args),
             Command::Capacity(args) => capacity::run(*args),
+            Command::All(args) => all::run(*args),
+            Command::Performance(args) => performance::run(&args),
             Command::Baseline(command) => baseline::run(&command),
             Command::Report(args) => report::run(&args),
             #[cfg(target_os = "linux")]
@@ -119,6 +127,49 @@ impl Cli {
             Command::FloorServer => crate::footprint::floor_server::serve()
                 .map(|()| EXIT_PASSED)
                 .map_err(|err| Failure::Incomplete(format!("the floor server: {err}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_forms_of_the_documents_are_taken() {
+        for line in [
+            "ws --mode spikeExtreme",
+            "http --scenario full-api --vus 200 --duration 5m",
+            "load http://localhost:3000 50 100 30 5",
+            "load",
+            "leak http://localhost:3000 60 10 10",
+            "leak",
+            "pubsub --url http://localhost:3001 --ws-url ws://localhost:3001",
+            "capacity --raise messages --tier pro --levels 100,200",
+            "baseline save result.json",
+            "baseline compare result.json --buffer 1.1",
+            "all --quick",
+        ] {
+            let words = std::iter::once("dormouse-bench").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn everything_that_all_runs_can_be_parsed() {
+        for quick in [true, false] {
+            for run in all::command_lines("http://h:1", quick) {
+                let words = std::iter::once("dormouse-bench".to_owned()).chain(run.clone());
+                if let Err(err) = Cli::try_parse_from(words) {
+                    panic!("{run:?}: {err}");
+                }
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod machine;
 pub mod mix;
 pub mod mode;
 pub mod outcome;
+pub mod performance;
 #[cfg(target_os = "linux")]
 pub mod procfs;
 pub mod pubsub;

@@ -15,6 +15,7 @@ mod fake_server;
 #[cfg(target_os = "linux")]
 mod footprint;
 mod load;
+mod performance;
 mod program;
 mod pubsub;
 mod script;
