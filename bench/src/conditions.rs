@@ -11,7 +11,7 @@ use crate::table::{format_micros, format_number};
 use crate::watch::{GeneratorUse, Sample, Series, ServerUse, Validity, Watched};
 
 /// Shortest time at the peak from which the growth of memory is told, in samples.
-const FEWEST_SAMPLES: usize = 10;
+const FEWEST_SAMPLES: usize = 5;
 
 /// The conditions of a run and what was watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,8 +173,8 @@ mod tests {
         // The first two hold 100 and 101, the last two 118 and 119.
         let growth = conditions(&run).memory_growth().unwrap();
         assert!((growth - (118.5 / 100.5 - 1.0)).abs() < 1e-12, "{growth}");
-        assert_eq!(conditions(&[(5, 1); 9]).memory_growth(), None);
-        assert_eq!(conditions(&[(5, 7); 10]).memory_growth(), Some(0.0));
+        assert_eq!(conditions(&[(5, 1); 4]).memory_growth(), None);
+        assert_eq!(conditions(&[(5, 7); 5]).memory_growth(), Some(0.0));
         assert_eq!(conditions(&[]).memory_growth(), None);
     }
 

@@ -14,7 +14,8 @@ use crate::table::{Table, format_micros, format_number, mark};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The scenario's name in result files: `http-full-api-average`, `pubsub`, …
+    /// The scenario's name in result files, whose frame has it: `http-full-api-average`, `pubsub`, …
+    #[serde(skip)]
     pub scenario: String,
     /// The server's base address.
     pub url: String,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use super::args::{ServerArgs, TokenArgs, judged};
-use super::output::say;
+use super::output::{runtime, say, stop_on_signal};
 use super::script::KeyArgs;
 use crate::document::ResultDocument;
 use crate::failure::{EXIT_INTERRUPTED, EXIT_LIMITS_BROKEN, EXIT_PASSED, Failure};
@@ -17,6 +17,9 @@ use crate::mode;
 use crate::script;
 use crate::stats::Statistic;
 use crate::table::{Table, format_micros, mark};
+
+/// Longest part of a run's last line that the table shows.
+const LONGEST_WORDS: usize = 90;
 
 /// Flags of everything.
 #[derive(Debug, Args)]
@@ -63,6 +66,10 @@ pub fn run(args: AllArgs) -> Result<u8, Failure> {
         path: folder.display().to_string(),
         reason: err.to_string(),
     })?;
+    // With its handler in place, Ctrl-C ends the run under way and not this program, which still
+    // has a table to print.
+    let runtime = runtime()?;
+    let _stop = runtime.block_on(async { stop_on_signal() });
     let mut table = Table::new(["  mode", "exit", "clients", "p50", "p95", "p99", "said"]);
     let mut worst = EXIT_PASSED;
     for run in runs(target.shown(), args.quick) {
@@ -231,6 +238,10 @@ fn row(name: &str, code: u8, out: &Path, stdout: &[u8], stderr: &[u8]) -> Vec<St
         Some(_) => last(stdout),
         None => last(stderr),
     };
+    // One long line must not make the table of them all as wide.
+    if said.chars().count() > LONGEST_WORDS {
+        said = said.chars().take(LONGEST_WORDS - 1).chain(['…']).collect();
+    }
     if result.as_ref().is_some_and(|result| !result.valid()) {
         said.push_str(" (not valid: the generator fell behind)");
     }

@@ -423,7 +423,10 @@ fn read(
         path: template(&file.path)?,
         body: file.body.as_deref().map(&template).transpose()?,
         method: method.map_err(|_| format!("request {name}: no such method"))?,
-        endpoint: format!("{} {}", file.method, file.path),
+        endpoint: {
+            let path = file.path.split('?').next().unwrap_or_default();
+            format!("{} {path}", file.method)
+        },
         number,
         headers: file.headers,
         auth: file.auth.unwrap_or(auth),

@@ -11,11 +11,15 @@ async fn result(faults: Faults, args: &[&str]) -> (i32, Value, String) {
     let out = folder.path().join("result.json");
     let url = server.url();
     let mut all = args.to_vec();
+    let page = folder.path().join("result.html");
     all.extend(["--url", &url, "--out", out.to_str().unwrap()]);
+    all.extend(["--out-html", page.to_str().unwrap()]);
     let output = run(&all).await;
     let report = String::from_utf8(output.stdout).unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(out.exists(), "{report}{complaints}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Results by Endpoint"), "{page}");
     (output.status.code().unwrap(), read(&out), report)
 }
 
