@@ -176,6 +176,15 @@ pub enum Command {
         /// Where to say how many got it.
         reply: Replies<ShardDelivery>,
     },
+    /// Count the connections that a broadcast would be for.
+    CountAudience {
+        /// Whose.
+        audience: Audience,
+        /// Which of each user's.
+        filter: Arc<dormouse_protocol::Filter>,
+        /// Where to say how many.
+        reply: Replies<u64>,
+    },
     /// Close one connection wherever it is.
     CloseConnection {
         /// Which.

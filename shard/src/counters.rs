@@ -114,6 +114,40 @@ impl Histogram {
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
 
+    /// What was observed since an earlier copy of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut difference = self.clone();
+        for (count, before) in difference.counts.iter_mut().zip(&earlier.counts) {
+            *count = count.saturating_sub(*before);
+        }
+        difference.sum_us = self.sum_us.saturating_sub(earlier.sum_us);
+        difference
+    }
+
+    /// The duration that a share (0 to 1) of the observations did not exceed, microseconds;
+    /// `None` without observations. Within a bucket they are taken to be spread evenly, as
+    /// Prometheus' `histogram_quantile` does; over all bounds it is the last bound.
+    #[must_use]
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        let total = self.total();
+        if total == 0 {
+            return None;
+        }
+        let rank = share.clamp(0.0, 1.0) * total as f64;
+        let mut below = 0;
+        let mut from = 0;
+        for (bound, count) in Self::BOUNDS_US.into_iter().zip(&self.counts) {
+            if *count > 0 && (below + count) as f64 >= rank {
+                let within = (rank - below as f64).max(0.0) / *count as f64;
+                return Some(from + (within * (bound - from) as f64) as u64);
+            }
+            below += count;
+            from = bound;
+        }
+        Some(from)
+    }
+
     /// Counts per bucket; the last is for what is over all bounds.
     pub fn counts(&self) -> &[u64] {
         &self.counts
@@ -152,5 +186,22 @@ mod tests {
         assert_eq!(histogram.counts()[..2], [2, 1]);
         assert_eq!(histogram.counts().last(), Some(&1));
         assert_eq!((histogram.total(), histogram.sum_us()), (4, 60_000_151));
+    }
+
+    #[test]
+    fn quantiles_lie_within_their_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile_us(0.5), None);
+        histogram.observe(Duration::from_micros(700), 100);
+        assert_eq!(histogram.quantile_us(0.5), Some(750), "500 to 1000 µs");
+        assert_eq!(histogram.quantile_us(1.0), Some(1_000));
+        let before = histogram.clone();
+        histogram.observe(Duration::from_millis(150), 4);
+        histogram.observe(Duration::from_secs(60), 1);
+        let since = histogram.since(&before);
+        assert_eq!(since.total(), 5);
+        assert_eq!(since.quantile_us(0.4), Some(150_000), "100 to 200 ms");
+        assert_eq!(since.quantile_us(0.99), Some(10_000_000), "the last bound");
+        assert_eq!(before.since(&histogram).total(), 0, "never below zero");
     }
 }

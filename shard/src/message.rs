@@ -86,6 +86,15 @@ pub enum HubMessage {
     },
     /// A connection elsewhere is gone and can answer no more calls.
     Gone(ConnectionId),
+    /// Count the connections that the filter chooses, of one client type or of all.
+    Count {
+        /// Which client type; `None` for all.
+        client_type: Option<ClientType>,
+        /// Which connections.
+        filter: Arc<Filter>,
+        /// Where to say how many.
+        reply: Replies<u64>,
+    },
     /// Describe the connections.
     Inspect(Replies<Vec<Attachment>>),
     /// Close all connections, or those that were opened with one token.

@@ -1,10 +1,12 @@
 //! What a worker says of itself when asked.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dormouse_protocol::stats::ByType;
 
 use crate::counters::{Histogram, IoCounters};
+use crate::tier::TierId;
 
 /// Counters of one worker that are not about sockets.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +44,45 @@ pub struct ShardCounters {
     pub broadcast_time: Histogram,
     /// From accepting an event for publication to having handed it to a subscriber.
     pub event_delivery: Histogram,
+    /// What tiers are promised, by position of the tier; shorter where the last tiers have had
+    /// nothing to count.
+    pub tiers: Vec<TierCounters>,
+}
+
+/// What is counted of one tier's users on one worker, to tell whether promises are kept.
+#[derive(Clone, Debug, Default)]
+pub struct TierCounters {
+    /// Connections taken in.
+    pub accepted: u64,
+    /// As [`ShardCounters::broadcast_time`].
+    pub delivery_time: Histogram,
+    /// Of those deliveries, how many took longer than promised.
+    pub late_deliveries: u64,
+}
+
+impl TierCounters {
+    fn merge(&mut self, other: &Self) {
+        let Self {
+            accepted,
+            delivery_time,
+            late_deliveries,
+        } = other;
+        self.accepted += accepted;
+        self.delivery_time.merge(delivery_time);
+        self.late_deliveries += late_deliveries;
+    }
 }
 
 impl ShardCounters {
+    /// The counters of a tier.
+    pub(crate) fn of_tier(&mut self, tier: TierId) -> &mut TierCounters {
+        let index = tier.index();
+        if self.tiers.len() <= index {
+            self.tiers.resize_with(index + 1, TierCounters::default);
+        }
+        &mut self.tiers[index]
+    }
+
     /// Adds another worker's counters.
     pub fn merge(&mut self, other: &Self) {
         // Without `..`, so that no new counter is forgotten.
@@ -65,6 +103,7 @@ impl ShardCounters {
             wake_time,
             broadcast_time,
             event_delivery,
+            tiers,
         } = other;
         self.accepted += accepted;
         for (key, count) in rejected {
@@ -86,6 +125,12 @@ impl ShardCounters {
         self.wake_time.merge(wake_time);
         self.broadcast_time.merge(broadcast_time);
         self.event_delivery.merge(event_delivery);
+        if self.tiers.len() < tiers.len() {
+            self.tiers.resize_with(tiers.len(), TierCounters::default);
+        }
+        for (tier, more) in self.tiers.iter_mut().zip(tiers) {
+            tier.merge(more);
+        }
     }
 }
 
@@ -117,6 +162,9 @@ pub struct WorkerReport {
     pub pending: u64,
     /// Subscribers of events, whose keys may still be being verified.
     pub subscribers: u64,
+    /// Processor time that the worker's thread has used: its shards and sockets, and the HTTP
+    /// requests that it was given.
+    pub processor_time: Duration,
     /// Frames in outboxes.
     pub queued_frames: u64,
     /// Bytes in outboxes.

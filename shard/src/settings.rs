@@ -31,6 +31,9 @@ pub struct ShardSettings {
     pub rpc_open_calls: usize,
     /// Most RPC methods that one connection may serve.
     pub rpc_methods: usize,
+    /// What each tier is promised of deliveries, in the order of the configuration: those that
+    /// take longer are counted as late. A tier that is not listed is promised nothing.
+    pub promised_delivery: Vec<Duration>,
     /// Subscribers of events, who have bounds of their own.
     pub subscribers: SubscriberSettings,
 }
@@ -82,6 +85,7 @@ impl Default for ShardSettings {
             rpc_open_calls: 256,
             rpc_methods: 1024,
             subscribers: SubscriberSettings::default(),
+            promised_delivery: Vec::new(),
         }
     }
 }

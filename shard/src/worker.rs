@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Addr};
 use dormouse_protocol::{CloseCode, Labels};
@@ -105,6 +105,19 @@ impl Worker {
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut ShardCounters)) {
         change(&mut self.counters.borrow_mut());
+    }
+
+    /// Counts one delivery to a shard, and whether it kept what the user's tier is promised.
+    pub(crate) fn count_delivery(&self, shard: u32, took: Duration) {
+        let tier = self.shards.borrow().get(shard).map(|record| record.tier);
+        self.count(|counters| {
+            counters.broadcast_time.observe(took, 1);
+            let Some(tier) = tier else { return };
+            let promised = self.settings().promised_delivery.get(tier.index());
+            let of_tier = counters.of_tier(tier);
+            of_tier.delivery_time.observe(took, 1);
+            of_tier.late_deliveries += u64::from(promised.is_some_and(|most| took > *most));
+        });
     }
 
     /// The way out for a shard's rules. Holds the sockets: to be dropped before anything is told.

@@ -240,6 +240,36 @@ impl Workers {
         gather(answers).await
     }
 
+    /// How many connections of a user a filter chooses. Wakes the user's shards.
+    pub async fn count_of_user(&self, user: &str, filter: Filter) -> u64 {
+        let (reply, answers) = mpsc::unbounded_channel();
+        let message = HubMessage::Count {
+            client_type: None,
+            filter: Arc::new(filter),
+            reply,
+        };
+        self.bus.to_all(&user.into(), message);
+        gather(answers).await.iter().sum()
+    }
+
+    /// How many connections of many users a filter chooses: what [`Self::deliver_to`] would hand
+    /// a frame to. Wakes shards for filters that ask for labels only.
+    pub async fn count_audience(&self, audience: Audience, filter: Filter) -> u64 {
+        let (reply, answers) = mpsc::unbounded_channel();
+        let filter = Arc::new(filter);
+        for worker in 0..self.count() {
+            let (filter, reply) = (filter.clone(), reply.clone());
+            let command = Command::CountAudience {
+                audience,
+                filter,
+                reply,
+            };
+            self.send(worker, command);
+        }
+        drop(reply);
+        gather(answers).await.iter().sum()
+    }
+
     /// Statistics of one user's hub; empty when the user has no connection.
     pub async fn stats(&self, user: &str) -> HubStats {
         summarise(self.shares(user).await).0

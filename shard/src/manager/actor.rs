@@ -280,6 +280,13 @@ impl ConnectionManager {
                     .take_answer(&id, from, value.as_deref(), &mut out);
             }
             HubMessage::Gone(connection) => self.state.target_gone(connection, &mut out),
+            HubMessage::Count {
+                client_type,
+                filter,
+                reply,
+            } => {
+                let _ = reply.send(self.state.count(client_type, &filter));
+            }
             HubMessage::Inspect(reply) => {
                 let _ = reply.send(self.state.attachments(&out));
             }
@@ -298,8 +305,7 @@ impl ConnectionManager {
 
     /// Counts a delivery to this shard and tells whoever asked.
     fn delivered(&self, delivered: u64, asked_at: Instant, reply: Option<&Replies<ShardDelivery>>) {
-        self.worker
-            .count(|counters| counters.broadcast_time.observe(asked_at.elapsed(), 1));
+        self.worker.count_delivery(self.index, asked_at.elapsed());
         if let Some(reply) = reply {
             let shard = self.state.name().clone();
             // The asker may have given up.

@@ -252,6 +252,16 @@ impl State {
         }
     }
 
+    /// How many connections of this shard the filter chooses, of one client type or of all.
+    pub fn count(&self, client_type: Option<ClientType>, filter: &Filter) -> u64 {
+        let mut count = 0;
+        self.members.select(filter, |member| {
+            let own = member.attachment.labels.client_type;
+            count += u64::from(client_type.is_none_or(|wanted| own == wanted));
+        });
+        count
+    }
+
     /// Hands a frame to those connections of one client type that the filter chooses; returns how
     /// many.
     pub fn deliver_to_type(

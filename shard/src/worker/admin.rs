@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use dormouse_protocol::stats::{ByType, ShardState, ShardStats};
-use dormouse_protocol::{CloseCode, ConnectionId, Filter};
+use dormouse_protocol::{ClientType, CloseCode, ConnectionId, Filter};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -119,6 +119,7 @@ impl Worker {
             shards: shards.len() as u64,
             pending: self.lobby.borrow().len() as u64,
             subscribers: self.subscribers.borrow().len() as u64,
+            processor_time: processor_time(),
             tiers: vec![TierUse::default(); self.common.tiers.iter().count()],
             io: sockets.io.clone(),
             counters: self.counters.borrow().clone(),
@@ -246,6 +247,56 @@ impl Worker {
         });
     }
 
+    /// Counts the connections that a broadcast would be for. Shards wake only where their record
+    /// cannot tell, and nobody is handed anything.
+    pub(super) fn count_audience(
+        self: &Rc<Self>,
+        audience: Audience,
+        filter: &Arc<Filter>,
+        reply: &Replies<u64>,
+    ) {
+        let client_type = match audience {
+            Audience::ClientType(kind) => Some(kind),
+            Audience::Tier(_) | Audience::Everyone => None,
+        };
+        let mut known = 0;
+        let mut unknown: Vec<(Arc<str>, u16)> = Vec::new();
+        for (_, record) in self.shards.borrow().iter() {
+            let of_type = |kind: ClientType| u64::from(record.by_type[kind.index()]);
+            if matches!(audience, Audience::Tier(tier) if record.tier != tier) {
+                continue;
+            }
+            match (&**filter, client_type) {
+                (Filter::All, None) => known += u64::from(record.connections()),
+                (Filter::All, Some(kind)) => known += of_type(kind),
+                (Filter::UserScopedOnly, None | Some(ClientType::UserScoped)) => {
+                    known += of_type(ClientType::UserScoped);
+                }
+                (Filter::UserScopedOnly, Some(_)) => {}
+                _ if record.connections() > 0 => {
+                    unknown.push((record.user.clone(), record.number));
+                }
+                _ => {}
+            }
+        }
+        // The asker may have given up.
+        let _ = reply.send(known);
+        let (worker, filter, reply) = (self.clone(), filter.clone(), reply.clone());
+        actix_rt::spawn(async move {
+            for some in unknown.chunks(SHARDS_PER_TURN) {
+                for (user, number) in some {
+                    let message = HubMessage::Count {
+                        client_type,
+                        filter: filter.clone(),
+                        reply: reply.clone(),
+                    };
+                    worker.tell_if_known(user, *number, message);
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     /// Closes a connection by its id, if it is here.
     pub(super) fn close_connection(&self, id: ConnectionId, code: CloseCode, reason: &str) -> bool {
         let mut sockets = self.sockets.borrow_mut();
@@ -337,6 +388,13 @@ impl Worker {
             self.tell(index, ShardMessage::Stored(result));
         }
     }
+}
+
+/// Processor time of the calling thread since its start.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(used.tv_nsec).unwrap_or(0))
 }
 
 /// How many of `slots` to close at a time, and how long to wait after each time, so that all of it

@@ -120,7 +120,7 @@ impl Worker {
             auth_state,
             token_hash: claim.token_hash.as_ref().map(short_hash),
         });
-        let number = {
+        let (number, tier) = {
             let mut shards = self.shards.borrow_mut();
             let Some(record) = shards.get_mut(index) else {
                 return false;
@@ -128,7 +128,7 @@ impl Worker {
             record.by_type[attachment.labels.client_type.index()] += 1;
             record.oldest = record.oldest.min(connected_at);
             record.last_activity = now;
-            record.number
+            (record.number, record.tier)
         };
         let token = match self.sockets.borrow_mut().insert(slot) {
             Ok(token) => token,
@@ -157,6 +157,7 @@ impl Worker {
         tracing::debug!(connection = %connection_id, number, "connected");
         self.count(|counters| {
             counters.accepted += 1;
+            counters.of_tier(tier).accepted += 1;
             counters.connection_time.observe(started.elapsed(), 1);
         });
         self.tell(index, ShardMessage::Join { token, attachment });

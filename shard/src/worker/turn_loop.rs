@@ -253,6 +253,11 @@ impl Worker {
             } => {
                 self.broadcast(audience, filter, frame, reply);
             }
+            Command::CountAudience {
+                audience,
+                filter,
+                reply,
+            } => self.count_audience(audience, &filter, &reply),
             Command::CloseConnection {
                 id,
                 code,
