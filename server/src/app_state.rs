@@ -9,11 +9,13 @@ use dormouse_shard::Workers;
 use dormouse_shard::arrival::{Claim, Gate};
 
 use crate::accounts::Access;
+use crate::audit::AuditLog;
 use crate::auth::{FixedWindow, Identity, TicketHolder, Tickets, TokenCache, TokenError, Verifier};
 use crate::clock::unix_ms;
 use crate::database::Database;
 use crate::handshake::HandshakeRefusal;
 use crate::http::auth::limits::AuthLimits;
+use crate::live::Live;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
 use crate::pending::PendingPlaces;
@@ -48,6 +50,10 @@ pub struct AppState {
     pub refused: RefusalCounts,
     /// What is counted outside the workers.
     pub counters: Counters,
+    /// What admins did.
+    pub audit: Arc<AuditLog>,
+    /// What admins' open pages are shown.
+    pub live: Live,
     /// When the server started.
     pub started: Instant,
 }

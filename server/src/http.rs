@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod admin_page;
 pub mod credentials;
 pub mod endpoint;
 pub mod errors;

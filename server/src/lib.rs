@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod app_state;
+pub mod audit;
 pub mod auth;
 pub mod base64_text;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod handshake;
 pub mod http;
 pub mod issuer_settings;
 pub mod listeners;
+pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod pending;

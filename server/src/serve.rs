@@ -17,6 +17,7 @@ use dormouse_shard::{Seat, Setup, Workers};
 
 use crate::accounts::{Access, AccountError};
 use crate::app_state::{AppState, TokenGate};
+use crate::audit::AuditLog;
 use crate::auth::{
     FixedWindow, RevocationList, SecretError, ServerSecret, TicketSettings, Tickets, TokenSettings,
     Verifier, VerifierError, VerifierSettings,
@@ -26,6 +27,7 @@ use crate::database::{Database, Location, OpenError, Options};
 use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
 use crate::listeners::{self, ListenError, Listener, Surface};
+use crate::live::{self, Live};
 use crate::metrics::Counters;
 use crate::pending::PendingPlaces;
 use crate::sync::heartbeats::Heartbeats;
@@ -75,6 +77,14 @@ pub enum ServeError {
     /// The accounts.
     #[error("cannot read who is blocked: {0}")]
     Accounts(#[from] AccountError),
+    /// The audit log.
+    #[error("cannot use the audit log in {path}: {source}; repair or move away audit.jsonl there")]
+    AuditLog {
+        /// The folder.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The tiers.
     #[error(transparent)]
     Tiers(#[from] TiersError),
@@ -150,6 +160,11 @@ impl Server {
             heartbeats.clone(),
             longest_answer(&settings),
         );
+        let database = Database::open(database_options(&settings), Arc::new(NoPublisher))?;
+        let audit = AuditLog::open(data_dir).map_err(|source| ServeError::AuditLog {
+            path: data_dir.display().to_string(),
+            source,
+        })?;
         let (workers, seats) = Workers::new(Setup {
             workers: settings.worker_count(),
             settings: shard_settings(&settings),
@@ -183,6 +198,8 @@ impl Server {
             pending: PendingPlaces::new(auth.max_pending, auth.max_pending_per_address),
             refused: Default::default(),
             counters: Counters::new()?,
+            audit: Arc::new(audit),
+            live: Live::default(),
             started: Instant::now(),
             settings,
         });
@@ -253,11 +270,13 @@ impl Server {
         let serving = actix_rt::spawn(server);
         let access = state.access.clone();
         let watching = actix_rt::spawn(async move { access.watch().await });
+        let sampling = actix_rt::spawn(live::sample(state.clone()));
         Ok(Running {
             state,
             watching,
             handle,
             serving,
+            sampling,
         })
     }
 }
@@ -268,6 +287,7 @@ pub struct Running {
     handle: actix_server::ServerHandle,
     serving: actix_rt::task::JoinHandle<std::io::Result<()>>,
     watching: actix_rt::task::JoinHandle<()>,
+    sampling: actix_rt::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -284,6 +304,8 @@ impl Running {
             .workers
             .stop(self.state.settings.shutdown_timeout)
             .await;
+        self.sampling.abort();
+        self.state.live.stop();
         self.handle.stop(false).await;
         self.state.database.close().await;
         if let Err(err) = self.serving.await {
@@ -411,6 +433,11 @@ fn shard_settings(settings: &Settings) -> ShardSettings {
         bad_frames: u8::try_from(limits.bad_frames).unwrap_or(u8::MAX),
         rpc_timeout: limits.rpc_timeout,
         rpc_open_calls: limits.rpc_open_calls,
+        promised_delivery: settings
+            .tiers
+            .values()
+            .map(|tier| tier.latency_p95)
+            .collect(),
         ..ShardSettings::default()
     }
 }

@@ -5,7 +5,9 @@
 //! headers of refusals) is done here for upgrades. The service never waits: to await anything
 //! would keep the connection's HTTP buffers alive (2.5 KB instead of 0.2).
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ use crate::clock::unix_ms;
 use crate::handshake::{self, Credential, Handshake, HandshakeRefusal};
 use crate::http::raw_response::{RawResponse, request_id};
 use crate::listeners::Surface;
+use crate::live;
+use crate::pending::PendingPlace;
 
 /// The error of the upgrade service; there is none, since a refusal is an answer too.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,31 @@ pub fn upgrade(
 ) -> Ready<Result<(), UpgradeError>> {
     let started = Instant::now();
     let parts = framed.into_parts();
+    let id = request_id(request.headers());
+    let address = client_address(
+        request.peer_addr(),
+        request.headers(),
+        &state.settings.http.trusted_proxies,
+    );
+    // Answers to requests that came before this one on the connection go out before its own.
+    let unsent = Bytes::copy_from_slice(&parts.write_buf);
+    let outcome = if live::is_at(state, surface, request.path()) {
+        match judge_page(state, &request, address) {
+            Ok((key, place)) => {
+                let answer = behind(&unsent, handshake::accept(&key).into());
+                let read = Bytes::copy_from_slice(&parts.read_buf);
+                let serves_users = surface == Surface::Main;
+                live::open(state.clone(), place, serves_users, parts.io, answer, read);
+                return ready(Ok(()));
+            }
+            Err(refusal) => Err(refusal),
+        }
+    } else {
+        // The request pins its 8 KiB buffer: what is needed is copied here, the rest dropped.
+        judge(state, surface, &request)
+    };
+    let path = request.path().to_owned();
+    drop(request);
     let socket: OwnedFd = match parts.io.into_std() {
         Ok(stream) => stream.into(),
         Err(err) => {
@@ -55,19 +84,7 @@ pub fn upgrade(
     if let Err(err) = rustix::net::sockopt::set_tcp_nodelay(socket.as_fd(), true) {
         tracing::debug!(%err, "cannot set TCP_NODELAY");
     }
-    // The request pins its 8 KiB buffer: what is needed is copied here, the rest dropped.
-    let outcome = judge(state, surface, &request);
-    let id = request_id(request.headers());
-    let address = client_address(
-        request.peer_addr(),
-        request.headers(),
-        &state.settings.http.trusted_proxies,
-    );
-    let path = request.path().to_owned();
-    drop(request);
     let slot = fresh_slot(socket, &parts.read_buf);
-    // Answers to requests that came before this one on the connection go out before its own.
-    let unsent = Bytes::copy_from_slice(&parts.write_buf);
     let connection = slot.id();
     let connected_at = unix_ms();
     match outcome {
@@ -132,6 +149,28 @@ type Placed = (dormouse_shard::arrival::Claim, Labels, AuthState);
 enum Judged {
     Known { key: String, arrival: Placed },
     Unknown { key: String, labels: Labels },
+}
+
+/// The checks of an admin page's handshake: its key, and a place until it has authenticated.
+fn judge_page(
+    state: &AppState,
+    request: &Request,
+    address: IpAddr,
+) -> Result<(String, PendingPlace), HandshakeRefusal> {
+    let query = request.uri().query().unwrap_or_default();
+    let (method, version) = (request.method(), request.version());
+    let handshake = handshake::read(method, version, query, request.headers())?;
+    let is_credential =
+        |(name, _): (Cow<'_, str>, Cow<'_, str>)| matches!(&*name, "token" | "ticket");
+    if form_urlencoded::parse(query.as_bytes()).any(is_credential) {
+        let text = "a token does not belong into this URL; send it as the first message";
+        return Err(HandshakeRefusal::Malformed(text));
+    }
+    let place = state
+        .pending
+        .take(address)
+        .ok_or(HandshakeRefusal::Pending)?;
+    Ok((handshake.key, place))
 }
 
 /// All checks that need no count of connections, in the contract's order (2.3).

@@ -2,9 +2,11 @@
 //!
 //! Every route takes an admin's own token ([`super::credentials::AdminIdentity`]), wherever it is
 //! served. Reading wakes no shard, except for the attachments of one user's connections. Whatever
-//! changes something is logged with who did it, and to whom; never with a token.
+//! changes something is put on record in the audit log before it is done, and logged, with who did
+//! it and to whom; never with a token.
 
 pub mod accounts;
+pub mod audit;
 pub mod broadcast;
 pub mod disconnect;
 pub mod drain;
@@ -13,6 +15,8 @@ pub mod overview;
 pub mod shard_page;
 pub mod shards;
 pub mod tier;
+pub mod try_it;
+pub mod user_list;
 pub mod users;
 
 use serde::Serialize;
@@ -26,6 +30,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::at("/admin/v1/overview").get(overview::overview),
         Endpoint::at("/admin/v1/shards").get(shards::shards),
+        Endpoint::at("/admin/v1/users").get(user_list::users),
         Endpoint::at("/admin/v1/users/{id}").get(users::user),
         Endpoint::at("/admin/v1/users/{id}/disconnect").post(disconnect::disconnect_user),
         Endpoint::at("/admin/v1/users/{id}/tier")
@@ -43,7 +48,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .post(invites::create),
         Endpoint::at("/admin/v1/invites/{id}").delete(invites::revoke),
         Endpoint::at("/admin/v1/broadcast").post(broadcast::broadcast),
+        Endpoint::at("/admin/v1/broadcast/preview").post(broadcast::preview),
         Endpoint::at("/admin/v1/drain").post(drain::drain),
+        Endpoint::at("/admin/v1/audit").get(audit::audit),
+        Endpoint::at("/admin/v1/try-it").post(try_it::try_it),
     ]
 }
 

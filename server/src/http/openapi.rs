@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, auth, service, user};
+use super::{admin, admin_page, auth, service, user};
 use crate::metrics;
 
 /// The route.
@@ -57,13 +57,21 @@ pub fn endpoints() -> Vec<Endpoint> {
         admin::invites::revoke,
         admin::overview::overview,
         admin::shards::shards,
+        admin::user_list::users,
         admin::users::user,
         admin::disconnect::disconnect_user,
         admin::tier::set_tier,
         admin::tier::clear_tier,
         admin::disconnect::close_connection,
         admin::broadcast::broadcast,
+        admin::broadcast::preview,
         admin::drain::drain,
+        admin::audit::audit,
+        admin::try_it::try_it,
+        live,
+        admin_page::redirect,
+        admin_page::page,
+        admin_page::asset_of_page,
     ),
     tags(
         (name = "service", description = "State of the server; no authentication"),
@@ -172,6 +180,27 @@ describe_sockets!(
     "/v1/websocket",
     "Opens a WebSocket; the same as `/v1/updates`."
 );
+
+/// Opens the live feed of the admin page, a WebSocket.
+///
+/// The first message must be `{"event":"auth","data":{"token":"<admin token>"}}`. The server then
+/// sends `history` (the last 15 minutes) and, at most once a second, `update`. No token is taken
+/// in the URL or in a header.
+#[utoipa::path(
+    get, path = "/admin/v1/live", tag = "admin",
+    responses(
+        (status = 101, description = "The connection is a WebSocket now"),
+        (status = 400, description = "A malformed handshake, or a token in the URL", body = String,
+         content_type = "text/plain"),
+        (status = 426, description = "No upgrade to WebSocket, or not its version 13",
+         body = String, content_type = "text/plain"),
+        (status = 429, description = "Too many connections that have not authenticated",
+         body = String, content_type = "text/plain",
+         headers(("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+#[expect(dead_code, reason = "describes the handshake, which is no handler")]
+fn live() {}
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,11 @@ pub struct OutgoingMessage<'a> {
 }
 
 impl OutgoingMessage<'_> {
+    /// Name of the event.
+    pub fn event(&self) -> &str {
+        &self.kind
+    }
+
     /// The frame for every recipient.
     ///
     /// # Errors

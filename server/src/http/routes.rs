@@ -6,11 +6,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, auth, openapi, service, user};
+use super::{admin, admin_page, auth, openapi, service, user};
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
 use crate::http::raw_response::request_id;
 use crate::listeners::Surface;
+use crate::live;
 use crate::metrics;
 
 /// Registers everything for one surface.
@@ -41,6 +42,8 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
     }
     if surface == Surface::Admin || !has_admin_address {
         endpoints.extend(admin::endpoints());
+        endpoints.extend(admin_page::endpoints());
+        endpoints.push(Endpoint::at(live::PATH).any(not_an_upgrade));
     }
     endpoints
 }

@@ -122,6 +122,21 @@ catalogue! {
         "Open connections that have authenticated, by their user's tier.";
     TIER_CONNECTION_LIMIT = Dormouse Gauge "dormouse_tier_connection_limit" ["tier"] Count,
         "Connections that one user of the tier may have.";
+    TIER_PROMISED_DELIVERY = Dormouse Gauge "dormouse_tier_promised_delivery_seconds" ["tier"]
+        Seconds,
+        "What the tier is promised of deliveries, 95th percentile, in seconds.";
+    TIER_PROMISED_AVAILABILITY = Dormouse Gauge "dormouse_tier_promised_availability" ["tier"]
+        Ratio,
+        "The availability that the tier is promised.";
+    TIER_ACCEPTED = Dormouse Counter "dormouse_tier_connections_accepted_total" ["tier"] Count,
+        "Connections that were taken in, by their user's tier.";
+    TIER_DELIVERY = Dormouse Histogram "dormouse_tier_delivery_seconds" ["tier"] Seconds,
+        "As dormouse_broadcast_seconds, by the user's tier.";
+    TIER_LATE_DELIVERIES = Dormouse Counter "dormouse_tier_deliveries_late_total" ["tier"] Count,
+        "Those observations of dormouse_tier_delivery_seconds that took longer than the tier is \
+         promised.";
+    WORKER_CPU = Dormouse Counter "dormouse_worker_cpu_seconds_total" ["worker"] Seconds,
+        "Processor time used by the worker's thread, in seconds: 1 a second is a whole core.";
     HANDSHAKES_REFUSED = Dormouse Counter "dormouse_handshakes_refused_total" ["reason"] Count,
         "Handshakes refused before they reached a shard.";
     CONNECTIONS_REJECTED = Dormouse Counter "dormouse_connections_rejected_total"

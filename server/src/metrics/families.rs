@@ -76,24 +76,26 @@ impl Families {
 
     /// Exports a histogram of durations in the metric's unit.
     pub fn histogram(&mut self, metric: &Metric, histogram: &Histogram) {
-        let micros = metric.unit.micros();
-        let mut cumulative = 0;
-        let buckets = Histogram::BOUNDS_US.iter().zip(histogram.counts());
-        let buckets = buckets.map(|(bound, count)| {
-            cumulative += count;
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(*bound as f64 / micros);
-            bucket.set_cumulative_count(cumulative);
-            bucket
-        });
-        let mut exported = proto::Histogram::default();
-        exported.set_bucket(buckets.collect());
-        exported.set_sample_count(histogram.total());
-        exported.set_sample_sum(histogram.sum_us() as f64 / micros);
-        let mut sample = proto::Metric::default();
-        sample.set_histogram(exported);
+        self.histograms(metric, [([], histogram)]);
+    }
+
+    /// As [`Self::histogram`], with labels as for [`Self::values`].
+    pub fn histograms<'a, const LABELS: usize>(
+        &mut self,
+        metric: &Metric,
+        histograms: impl IntoIterator<Item = ([&'a str; LABELS], &'a Histogram)>,
+    ) {
+        debug_assert_eq!(metric.labels.len(), LABELS, "{}", metric.name);
         debug_assert!(matches!(metric.unit, Unit::Milliseconds | Unit::Seconds));
-        self.family(metric, vec![sample]);
+        let samples = histograms.into_iter().map(|(labels, histogram)| {
+            let pairs = metric.labels.iter().zip(labels);
+            let pairs = pairs.map(|(name, value)| pair(name, value)).collect();
+            let mut sample = proto::Metric::from_label(pairs);
+            sample.set_histogram(exported(metric, histogram));
+            sample
+        });
+        let samples = samples.collect();
+        self.family(metric, samples);
     }
 
     /// Takes over families that the library counted itself.
@@ -132,4 +134,23 @@ fn pair(name: &str, value: &str) -> LabelPair {
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());
     pair
+}
+
+/// A histogram in the metric's unit.
+fn exported(metric: &Metric, histogram: &Histogram) -> proto::Histogram {
+    let micros = metric.unit.micros();
+    let mut cumulative = 0;
+    let buckets = Histogram::BOUNDS_US.iter().zip(histogram.counts());
+    let buckets = buckets.map(|(bound, count)| {
+        cumulative += count;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(*bound as f64 / micros);
+        bucket.set_cumulative_count(cumulative);
+        bucket
+    });
+    let mut exported = proto::Histogram::default();
+    exported.set_bucket(buckets.collect());
+    exported.set_sample_count(histogram.total());
+    exported.set_sample_sum(histogram.sum_us() as f64 / micros);
+    exported
 }

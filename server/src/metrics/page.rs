@@ -120,6 +120,14 @@ pub const QUERIES: &[(&str, &[(&str, &str)])] = &[
                 "sum(rate(dormouse_connections_rejected_total{reason=\"connection_limit\"}[5m])) by (tier)",
             ),
             (
+                "Share of deliveries later than the tier is promised",
+                "sum(rate(dormouse_tier_deliveries_late_total[5m])) by (tier) / sum(rate(dormouse_tier_delivery_seconds_count[5m])) by (tier)",
+            ),
+            (
+                "Load of each worker, 1 being a whole core",
+                "rate(dormouse_worker_cpu_seconds_total[5m])",
+            ),
+            (
                 "p99 of waking a shard, in seconds",
                 "histogram_quantile(0.99, sum(rate(dormouse_shard_wake_seconds_bucket[5m])) by (le))",
             ),

@@ -58,6 +58,18 @@ fn server(families: &mut Families, state: &AppState, handshakes: &BTreeMap<&'sta
             .into_iter()
             .map(|reason| ([reason], handshakes.get(reason).copied().unwrap_or(0))),
     );
+    let promises = || {
+        let tiers = state.settings.tiers.iter();
+        tiers.map(|(name, tier)| ([name.as_str()], tier))
+    };
+    families.values(
+        &metrics::TIER_PROMISED_DELIVERY,
+        promises().map(|(tier, promise)| (tier, promise.latency_p95.as_secs_f64())),
+    );
+    families.values(
+        &metrics::TIER_PROMISED_AVAILABILITY,
+        promises().map(|(tier, promise)| (tier, promise.availability / 100.0)),
+    );
     let checks = state.counters.tokens.all();
     families.by_label(&metrics::TOKEN_CHECKS, TokenCheck::LABELS, checks);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dormouse_protocol::stats::ByType;
 use dormouse_shard::counters::{Histogram, IoCounters};
-use dormouse_shard::report::{ShardCounters, WorkerReport};
+use dormouse_shard::report::{ShardCounters, TierCounters, WorkerReport};
 use dormouse_shard::tier::Tiers;
 
 use super::busiest::busiest_users;
@@ -186,6 +186,10 @@ fn by_worker(families: &mut Families, reports: &[WorkerReport]) {
     each(&metrics::PENDING_CONNECTIONS, |report| report.pending);
     each(&metrics::OUTBOX_FRAMES, |report| report.queued_frames);
     each(&metrics::OUTBOX_BYTES, |report| report.queued_bytes);
+    families.values(
+        &metrics::WORKER_CPU,
+        reports().map(|(id, report)| ([id], report.processor_time.as_secs_f64())),
+    );
 }
 
 fn by_tier(
@@ -218,6 +222,25 @@ fn by_tier(
         tiers
             .iter()
             .map(|(_, tier)| ([&*tier.name], u64::from(tier.limit()))),
+    );
+    let nothing = TierCounters::default();
+    let counted = || {
+        tiers.iter().map(|(id, tier)| {
+            let own = counters.tiers.get(id.index()).unwrap_or(&nothing);
+            ([&*tier.name], own)
+        })
+    };
+    families.counts(
+        &metrics::TIER_ACCEPTED,
+        counted().map(|(tier, own)| (tier, own.accepted)),
+    );
+    families.histograms(
+        &metrics::TIER_DELIVERY,
+        counted().map(|(tier, own)| (tier, &own.delivery_time)),
+    );
+    families.counts(
+        &metrics::TIER_LATE_DELIVERIES,
+        counted().map(|(tier, own)| (tier, own.late_deliveries)),
     );
     let mut rejected: BTreeMap<[&str; 2], u64> = tiers
         .iter()

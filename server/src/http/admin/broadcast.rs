@@ -5,11 +5,13 @@ use dormouse_protocol::{ClientType, ErrorBody};
 use dormouse_shard::command::Audience;
 use dormouse_shard::message::ShardDelivery;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::audit::on_record;
 use super::find_tier;
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::json_body::{JsonBody, Object};
@@ -122,6 +124,8 @@ pub struct ShardDelivered {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "A user's token", body = ErrorBody),
         (status = 413, description = "The body, or the message, is too large", body = ErrorBody),
+        (status = 503, description = "The audit log cannot be written; nothing was sent",
+         body = ErrorBody),
     )
 )]
 pub async fn broadcast(
@@ -133,15 +137,21 @@ pub async fn broadcast(
     let filter = outgoing_message::filter(request.filter.as_ref())?;
     let target = request.to.0.target(&state.workers)?;
     let frame = request.message.0.frame(state.settings.limits.message)?;
+    let recipients = request.to.0.described();
+    let detail = json!({
+        "event": request.message.0.event(),
+        "filter": request.filter,
+        "bytes": frame.bytes().len(),
+    });
+    let entry = on_record(&state, &admin, AuditAction::Broadcast, &*recipients, detail).await?;
     let mut deliveries = match target {
         Target::User(user) => state.workers.deliver(&user, filter, frame).await,
         Target::Many(audience) => state.workers.deliver_to(audience, filter, frame).await,
     };
     deliveries.sort_unstable_by(|a, b| a.shard.cmp(&b.shard));
     let delivered = deliveries.iter().map(|shard| shard.delivered).sum();
-    tracing::info!(
-        admin = %admin.0.user, to = request.to.0.described(), delivered, "an admin broadcast"
-    );
+    entry.done(json!({"delivered": delivered})).await;
+    tracing::info!(admin = %admin.0.user, to = recipients, delivered, "an admin broadcast");
     let shards = deliveries
         .iter()
         .map(|ShardDelivery { shard, delivered }| ShardDelivered {
@@ -153,4 +163,50 @@ pub async fn broadcast(
         delivered,
         shards: shards.collect(),
     }))
+}
+
+/// Whom a message would be for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct PreviewRequest {
+    /// Which connections of each user; all, if absent.
+    #[schema(value_type = Option<FilterFields>)]
+    filter: Option<Value>,
+    /// Whose connections.
+    #[schema(value_type = Recipients)]
+    to: Object<Recipients>,
+}
+
+/// How many connections a broadcast would be for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PreviewAnswer {
+    /// Open connections that the filter chooses.
+    connections: u64,
+}
+
+/// Counts the connections that a broadcast would be for, and sends nothing. Filters that ask for
+/// a session, a machine or a connection wake the shards that they ask.
+#[utoipa::path(
+    post, path = "/admin/v1/broadcast/preview", tag = "admin", security(("adminToken" = [])),
+    request_body = PreviewRequest,
+    responses(
+        (status = 200, description = "How many", body = PreviewAnswer),
+        (status = 400, description = "Not such a body, an unknown filter, tier or client type, or \
+         not exactly one of the four recipients", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "A user's token", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+    )
+)]
+pub async fn preview(
+    _: AdminIdentity,
+    state: web::Data<AppState>,
+    body: JsonBody,
+) -> Result<web::Json<PreviewAnswer>, ApiError> {
+    let request: PreviewRequest = body.read()?;
+    let filter = outgoing_message::filter(request.filter.as_ref())?;
+    let connections = match request.to.0.target(&state.workers)? {
+        Target::User(user) => state.workers.count_of_user(&user, filter).await,
+        Target::Many(audience) => state.workers.count_audience(audience, filter).await,
+    };
+    Ok(web::Json(PreviewAnswer { connections }))
 }

@@ -3,9 +3,12 @@
 use actix_web::{HttpRequest, web};
 use dormouse_protocol::{CloseCode, ConnectionId, ErrorBody};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
+use super::audit::on_record;
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::json_body::JsonBody;
@@ -89,6 +92,8 @@ pub struct ClosedAnswer {
         (status = 403, description = "A user's token", body = ErrorBody),
         (status = 404, description = "No such connection", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 503, description = "The audit log cannot be written; nothing was done",
+         body = ErrorBody),
     )
 )]
 pub async fn close_connection(
@@ -101,9 +106,14 @@ pub async fn close_connection(
     let (code, reason) = Closing::read(&body, request.query_string())?;
     let unknown = || ApiError::not_found("there is no connection of this id");
     let id = ConnectionId::parse(&path).ok_or_else(unknown)?;
+    let detail = json!({"code": code.as_u16(), "reason": reason});
+    let action = AuditAction::CloseConnection;
+    let entry = on_record(&state, &admin, action, id.to_string(), detail).await?;
     if !state.workers.close_connection(id, code, &reason).await {
+        entry.failed(&"no such connection").await;
         return Err(unknown());
     }
+    entry.done(json!({"closed": 1})).await;
     tracing::info!(
         admin = %admin.0.user, connection = %id, code = code.as_u16(),
         "an admin closed a connection"
@@ -128,6 +138,8 @@ pub async fn close_connection(
         (status = 403, description = "A user's token", body = ErrorBody),
         (status = 404, description = "The user has no connection", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 503, description = "The audit log cannot be written; nothing was done",
+         body = ErrorBody),
     )
 )]
 pub async fn disconnect_user(
@@ -139,10 +151,14 @@ pub async fn disconnect_user(
 ) -> Result<web::Json<ClosedAnswer>, ApiError> {
     let (code, reason) = Closing::read(&body, request.query_string())?;
     let user = path.into_inner();
+    let detail = json!({"code": code.as_u16(), "reason": reason});
+    let entry = on_record(&state, &admin, AuditAction::DisconnectUser, &*user, detail).await?;
     let closed = state.workers.disconnect(&user, code, &reason).await;
     if closed == 0 {
+        entry.failed(&"the user has no connection").await;
         return Err(ApiError::not_found("this user has no connection"));
     }
+    entry.done(json!({"closed": closed})).await;
     tracing::info!(
         admin = %admin.0.user, user, closed, code = code.as_u16(), "an admin disconnected a user"
     );

@@ -5,9 +5,12 @@ use std::time::Duration;
 use actix_web::web;
 use dormouse_protocol::ErrorBody;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit::on_record;
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::json_body::JsonBody;
@@ -49,6 +52,8 @@ pub struct DrainAnswer {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "A user's token", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 503, description = "The audit log cannot be written; nothing was done",
+         body = ErrorBody),
     )
 )]
 pub async fn drain(
@@ -62,7 +67,10 @@ pub async fn drain(
         let text = format!("overMs must be a whole number from 0 to {MOST_MS}");
         return Err(ApiError::validation(text));
     }
+    let detail = json!({"overMs": over_ms});
+    let entry = on_record(&state, &admin, AuditAction::Drain, "server", detail).await?;
     state.workers.drain(Duration::from_millis(over_ms));
+    entry.done(json!({})).await;
     tracing::info!(admin = %admin.0.user, over_ms, "an admin drains the server");
     Ok(web::Json(DrainAnswer {
         success: true,

@@ -5,10 +5,13 @@ use actix_web::web;
 use dormouse_protocol::ErrorBody;
 use dormouse_shard::store::StoreError;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit::on_record;
 use super::find_tier;
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::auth::identity::check_user_id;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
@@ -50,7 +53,7 @@ pub struct TierAnswer {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "A user's token", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
-        (status = 503, description = "The store cannot keep it; nothing has changed",
+        (status = 503, description = "The store or the audit log cannot keep it; nothing has changed",
          body = ErrorBody),
     )
 )]
@@ -63,14 +66,20 @@ pub async fn set_tier(
     let user = checked_user(path)?;
     let request: TierRequest = body.read()?;
     let tier = find_tier(&state.workers, &request.tier)?;
-    let stored = state.workers.set_tier(&user, Some(tier)).await;
-    stored.map_err(|err| not_stored(&err))?;
+    let detail = json!({"tier": request.tier});
+    let entry = on_record(&state, &admin, AuditAction::SetTier, &*user, detail).await?;
+    if let Err(err) = state.workers.set_tier(&user, Some(tier)).await {
+        entry.failed(&err).await;
+        return Err(not_stored(&err));
+    }
+    let limit = state.workers.tiers().get(tier).limit();
+    entry.done(json!({"limit": limit})).await;
     tracing::info!(admin = %admin.0.user, user, tier = request.tier, "an admin set a tier");
     Ok(web::Json(TierAnswer {
         success: true,
         user,
         tier: Some(request.tier),
-        limit: Some(state.workers.tiers().get(tier).limit()),
+        limit: Some(limit),
     }))
 }
 
@@ -83,7 +92,7 @@ pub async fn set_tier(
         (status = 400, description = "An id that no user can have", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "A user's token", body = ErrorBody),
-        (status = 503, description = "The store cannot keep it; nothing has changed",
+        (status = 503, description = "The store or the audit log cannot keep it; nothing has changed",
          body = ErrorBody),
     )
 )]
@@ -93,8 +102,12 @@ pub async fn clear_tier(
     path: web::Path<String>,
 ) -> Result<web::Json<TierAnswer>, ApiError> {
     let user = checked_user(path)?;
-    let stored = state.workers.set_tier(&user, None).await;
-    stored.map_err(|err| not_stored(&err))?;
+    let entry = on_record(&state, &admin, AuditAction::ClearTier, &*user, json!({})).await?;
+    if let Err(err) = state.workers.set_tier(&user, None).await {
+        entry.failed(&err).await;
+        return Err(not_stored(&err));
+    }
+    entry.done(json!({})).await;
     tracing::info!(admin = %admin.0.user, user, "an admin cleared a tier");
     Ok(web::Json(TierAnswer {
         success: true,

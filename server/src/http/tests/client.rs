@@ -77,10 +77,8 @@ pub(super) struct Socket {
 impl Socket {
     /// Opens a connection, or tells the status of its refusal.
     pub(super) async fn open(address: SocketAddr, path: &str) -> Result<Self, u16> {
-        match connect_async(format!("ws://{address}{path}")).await {
-            Ok((stream, _)) => {
-                let id = String::new();
-                let mut socket = Self { stream, id };
+        match Self::open_unasked(address, path).await {
+            Ok(mut socket) => {
                 let connected = socket.json().await;
                 assert_eq!(connected["event"], "connected", "{connected}");
                 socket.id = connected["data"]["connectionId"]
@@ -89,9 +87,30 @@ impl Socket {
                     .to_owned();
                 Ok(socket)
             }
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Opens a connection that is not greeted, or tells the status of its refusal.
+    pub(super) async fn open_unasked(address: SocketAddr, path: &str) -> Result<Self, u16> {
+        match connect_async(format!("ws://{address}{path}")).await {
+            Ok((stream, _)) => Ok(Self {
+                stream,
+                id: String::new(),
+            }),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(err) => panic!("{err}"),
         }
+    }
+
+    /// Sends a text.
+    pub(super) async fn send(&mut self, text: impl Into<String>) {
+        self.stream.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// Sends bytes.
+    pub(super) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
     async fn next(&mut self) -> Message {
@@ -125,6 +144,15 @@ impl Socket {
                 }
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("{other:?} instead of a close frame"),
+            }
+        }
+    }
+
+    /// The close frame, whatever texts come before it.
+    pub(super) async fn closed_after_texts(&mut self) -> (u16, String) {
+        loop {
+            if let Message::Close(Some(frame)) = self.next().await {
+                return (frame.code.into(), frame.reason.to_string());
             }
         }
     }

@@ -6,7 +6,12 @@ use crate::http::routes::endpoints;
 use crate::listeners::Surface;
 
 fn concrete(path: &str) -> String {
-    path.replace("{id}", "alice")
+    path.replace("{id}", "alice").replace("{file}", "main.js")
+}
+
+/// Whether a path is for WebSockets, which say in plain text what they want.
+fn is_socket(path: &str) -> bool {
+    matches!(path, "/v1/updates" | "/v1/websocket" | "/admin/v1/live")
 }
 
 #[actix_rt::test]
@@ -14,7 +19,7 @@ async fn other_methods_are_refused_with_those_that_are_allowed() {
     let server = TestServer::start(&[]).await;
     let mut checked = 0;
     for endpoint in endpoints(Surface::Main, false) {
-        if matches!(endpoint.path(), "/v1/updates" | "/v1/websocket") {
+        if is_socket(endpoint.path()) {
             continue;
         }
         let mut allowed: BTreeSet<&str> = endpoint.methods().iter().map(|m| m.as_str()).collect();
@@ -45,8 +50,7 @@ async fn unknown_paths_are_refused_by_name() {
         "/nothing",
         "/v1",
         "/v1/websocket/other",
-        "/admin",
-        "/admin/v1/users",
+        "/admin/v1/nothing",
         "/admin/v1/users/alice/other",
     ] {
         for method in ["GET", "POST", "DELETE"] {
@@ -67,8 +71,9 @@ async fn head_is_get_without_a_body() {
     let socket = server.connect("alice", "").await;
     let mut checked = 0;
     for endpoint in endpoints(Surface::Main, false) {
-        let is_socket = matches!(endpoint.path(), "/v1/updates" | "/v1/websocket");
-        if is_socket || !endpoint.methods().contains(&actix_web::http::Method::GET) {
+        // This one redirects.
+        let is_special = is_socket(endpoint.path()) || endpoint.path() == "/admin";
+        if is_special || !endpoint.methods().contains(&actix_web::http::Method::GET) {
             continue;
         }
         let path = concrete(endpoint.path());
@@ -109,6 +114,7 @@ async fn websocket_endpoints_say_in_plain_text_what_they_want() {
         "/v1/updates/",
         "/v1/websocket",
         "/v1/websocket/",
+        "/admin/v1/live",
     ] {
         let path = format!("{path}?token={}", server.token("alice"));
         let answer = Answer::to(server.request("GET", &path)).await;
