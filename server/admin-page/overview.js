@@ -49,7 +49,7 @@ export function overview() {
     promises, workers)
 
   function put(name, text, more) {
-    tiles[name].replaceChildren(text, more ? element("small", {}, more) : "")
+    tiles[name].replaceChildren(element("span", {}, text), more ? element("small", {}, more) : "")
   }
 
   function update(feed) {
