@@ -13,7 +13,7 @@ export function element(tag, properties = {}, ...children) {
     else if (name === "value") made.value = value
     else made.setAttribute(name, value)
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined))
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined))
   return made
 }
 

@@ -21,6 +21,7 @@ export function promiseTable(tiers) {
     { title: "Availability promised", number: true, cell: (tier) => percent(tier.promisedAvailability) },
     { title: "Measured", number: true, cell: (tier) => percent(tier.availability) },
     { title: "", cell: (tier) => verdict(tier.availabilityKept) },
+    { title: "Refused at the cap", number: true, cell: (tier) => count(tier.atTheCap) },
   ], tiers)
 }
 
@@ -47,7 +48,6 @@ export function tiers() {
         { title: "Connections", number: true, cell: (tier) => count(tier.connections) },
         { title: "Deliveries, 15 min", number: true, cell: (tier) => count(tier.deliveries) },
         { title: "Late", number: true, cell: (tier) => count(tier.late) },
-        { title: "Refused at the cap", number: true, cell: (tier) => count(tier.atTheCap) },
       ], now.tiers))
   }
 

@@ -1,6 +1,6 @@
 // One user: shards, connections with their attachments, and what can be done.
 
-import { api } from "./api.js"
+import { api, query } from "./api.js"
 import { confirm } from "./confirm.js"
 import { choice, element, field, notify, table } from "./elements.js"
 import { feed } from "./feed.js"
@@ -17,13 +17,34 @@ export function user(id) {
   const path = `users/${encodeURIComponent(id)}`
 
   async function refresh() {
-    let found = null
     try {
-      found = await api("GET", path)
+      // Who has no connection is unknown to the server, or known by a tier only.
+      const { shards } = await api("GET", `shards${query({ user: id, limit: 500, sort: "name" })}`)
+      if (shards.some((shard) => shard.user === id)) show(await api("GET", path))
+      else show(null)
     } catch (refusal) {
-      if (refusal.status !== 404) return notify(refusal.message)
+      notify(refusal.message)
     }
-    body.replaceChildren(...(found ? parts(found) : [element("p", { class: "panel" }, "This user has no connection and no tier of their own.")]), actions(found))
+  }
+
+  function show(found) {
+    body.replaceChildren(...(found ? parts(found) : [absent()]), actions(found))
+  }
+
+  function absent() {
+    const answer = element("span", { role: "status" })
+    return element("p", { class: "panel row" }, "This user has no connection.",
+      element("button", {
+        type: "button",
+        onclick: async () => {
+          try {
+            const found = await api("GET", path)
+            answer.textContent = `An admin gave this user the tier ${found.tier}: at most ${count(found.limit)} connections.`
+          } catch (refusal) {
+            answer.textContent = refusal.status === 404 ? "No tier of their own." : refusal.message
+          }
+        },
+      }, "Look for a tier of their own"), answer)
   }
 
   /** Asks, does it, tells what came of it, and looks again. */
