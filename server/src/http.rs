@@ -1,8 +1,8 @@
 //! Plain HTTP: routes, manners, errors.
 
 pub mod admin;
-pub mod auth;
 pub mod admin_page;
+pub mod auth;
 pub mod credentials;
 pub mod endpoint;
 pub mod errors;
