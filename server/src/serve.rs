@@ -160,7 +160,6 @@ impl Server {
             heartbeats.clone(),
             longest_answer(&settings),
         );
-        let database = Database::open(database_options(&settings), Arc::new(NoPublisher))?;
         let audit = AuditLog::open(data_dir).map_err(|source| ServeError::AuditLog {
             path: data_dir.display().to_string(),
             source,
