@@ -180,6 +180,20 @@ pub(crate) fn name() -> Rule<String> {
     })
 }
 
+/// Takes a version (semver.org).
+pub(crate) fn version() -> Rule<String> {
+    Rule::new(
+        "a version such as 1.4.1",
+        |text: String| match semver::Version::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(err) => Err(format!(
+                "{} is no version ({err}): write it as 1.4.1",
+                quote(&text)
+            )),
+        },
+    )
+}
+
 /// Takes a public key in PEM, by its first line: whether it parses is for the code that uses it.
 pub(crate) fn public_key() -> Rule<Option<String>> {
     Rule::new("PEM", |key: Option<String>| {

@@ -35,7 +35,7 @@ pub use loader::{Loaded, Loader};
 pub use reference::{KeyDoc, default_toml, generate_default_toml, reference, reference_markdown};
 pub use secret::{HIDDEN, Secret};
 pub use settings::{
-    AdminSettings, Algorithm, AuthSettings, DebugSettings, Environment, HttpSettings,
+    AdminSettings, Algorithm, AppSettings, AuthSettings, DebugSettings, Environment, HttpSettings,
     IssuerSettings, LimitSettings, LogFormat, LogSettings, MetricsAccess, MetricsSettings,
     Settings, ShardSettings, Signup, TierSettings,
 };

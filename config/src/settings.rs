@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::address::{CorsOrigin, ListenAddress};
 use crate::conditions::{
     database_url, directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty,
-    public_key, seconds, strong, within, years,
+    public_key, seconds, strong, version, within, years,
 };
 use crate::schema::settings;
 use crate::secret::Secret;
@@ -47,6 +47,7 @@ settings! {
         limits: LimitSettings,
         http: HttpSettings,
         tiers: BTreeMap<String, TierSettings>,
+        apps: AppSettings,
         admin: AdminSettings,
         log: LogSettings,
         metrics: MetricsSettings,
@@ -270,6 +271,18 @@ pub(crate) const DEFAULT_TIERS: [(&str, [&str; 4]); 3] = [
 
 /// How many tiers there may be: each is a value of a label of metrics.
 pub(crate) const MAX_TIERS: usize = 32;
+
+settings! {
+    /// The apps that clients use, as `POST /v1/version` tells of them.
+    pub struct AppSettings {
+        /// The oldest version that works with this server.
+        minimum_version: String = "1.4.1", version();
+        /// Where users of older apps on iOS get a new one. Empty: nowhere.
+        ios_url: String = "https://apps.apple.com/us/app/happy-claude-code-client/id6748571505";
+        /// The same on Android.
+        android_url: String = "https://play.google.com/store/apps/details?id=com.ex3ndr.happy";
+    }
+}
 
 settings! {
     /// Administration.

@@ -20,5 +20,11 @@ pub mod revoked_tokens;
 mod tests;
 
 pub use access::Access;
+
+/// Whether a text can be looked up: not every database can be asked for one with U+0000.
+pub(crate) fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 pub use error::AccountError;
 pub use public_key::PublicKey;

@@ -1,20 +1,26 @@
 //! Plain HTTP: routes, manners, errors.
 
+pub mod account;
 pub mod admin;
 pub mod admin_page;
 pub mod auth;
 pub mod credentials;
 pub mod endpoint;
 pub mod errors;
+pub mod feed;
 pub mod json_body;
+pub mod kv;
 pub mod manners;
 pub mod openapi;
 pub mod outgoing_message;
+pub mod push_tokens;
 pub mod query;
 pub mod raw_response;
 pub mod routes;
 pub mod service;
+pub mod usage_limits;
 pub mod user;
+pub mod version;
 
 #[cfg(test)]
 mod tests;

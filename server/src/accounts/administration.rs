@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row as _};
 use utoipa::ToSchema;
 
-use super::PublicKey;
 use super::error::AccountError;
 use super::revoked_tokens::next_version;
+use super::{PublicKey, is_storable};
 use crate::auth::identity::check_user_id;
 use crate::database::{Database, Tx};
 
@@ -124,6 +124,9 @@ pub async fn list(
 /// # Errors
 /// When it cannot be read.
 pub async fn get(database: &Database, id: String) -> Result<Option<Account>, AccountError> {
+    if !is_storable(&id) {
+        return Ok(None);
+    }
     let read = database.read(async move |reader| load(reader, &id).await);
     read.await
 }
@@ -139,6 +142,9 @@ async fn load(reader: &mut AnyConnection, id: &str) -> Result<Option<Account>, A
 
 /// Finds an account by its id or by its public key, in hex or base64.
 async fn find(tx: &mut Tx, name: &str) -> Result<Option<Account>, AccountError> {
+    if !is_storable(name) {
+        return Ok(None);
+    }
     if let Some(found) = load(tx.connection(), name).await? {
         return Ok(Some(found));
     }
@@ -162,6 +168,9 @@ pub async fn approve(database: &Database, name: String) -> Result<Account, Accou
     let write = database.write(async move |tx| {
         let mut account = match find(tx, &name).await? {
             Some(account) => account,
+            None if check_user_id(&name).is_err() => {
+                return Err(AccountError::NotFound("account of this id or key"));
+            }
             None => {
                 let forget = sqlx::query("DELETE FROM deleted_accounts WHERE id = $1").bind(&name);
                 if forget.execute(tx.connection()).await?.rows_affected() == 0 {

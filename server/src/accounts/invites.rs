@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use utoipa::ToSchema;
 
 use super::error::AccountError;
+use super::is_storable;
 use super::public_key::hex;
 use crate::database::{Database, Tx, new_id};
 
@@ -143,6 +144,9 @@ pub async fn list(database: &Database) -> Result<Vec<Invite>, AccountError> {
 /// # Errors
 /// When there is none of this id, or it cannot be stored.
 pub async fn revoke(database: &Database, id: String) -> Result<(), AccountError> {
+    if !is_storable(&id) {
+        return Err(AccountError::NotFound("invitation of this id"));
+    }
     let write = database.write(async move |tx| {
         let now = tx.now();
         let update = "UPDATE invites SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2";

@@ -10,6 +10,7 @@ use crate::accounts::AccountError;
 use crate::auth::Admission;
 use crate::clock::iso_now;
 use crate::database::DatabaseError;
+use crate::sync::SyncError;
 
 /// The header that names a limit of calls per minute (REST contract, section 1.3).
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -143,6 +144,17 @@ impl From<DatabaseError> for ApiError {
         let text =
             "the database is not available at the moment, and nothing was changed; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, text).header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(err: SyncError) -> Self {
+        match err {
+            SyncError::NotFound(_) => Self::not_found(err.to_string()),
+            SyncError::Invalid(text) => Self::validation(text),
+            SyncError::Conflict(text) => Self::new(StatusCode::CONFLICT, text),
+            SyncError::Database(err) => err.into(),
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, admin_page, auth, service, user};
+use super::{
+    account, admin, admin_page, auth, feed, kv, push_tokens, service, usage_limits, user, version,
+};
 use crate::metrics;
 
 /// The route.
@@ -47,6 +49,24 @@ pub fn endpoints() -> Vec<Endpoint> {
         auth::pairing::answer_device,
         auth::refresh::refresh,
         auth::logout::logout,
+        account::account,
+        account::account_profile,
+        account::update_account,
+        account::preferences,
+        account::write_preferences,
+        account::settings,
+        account::write_settings,
+        kv::get,
+        kv::list,
+        kv::bulk,
+        kv::get_bulk,
+        kv::mutate,
+        feed::read,
+        push_tokens::list,
+        push_tokens::register,
+        push_tokens::remove,
+        usage_limits::limits,
+        version::version,
         admin::accounts::accounts,
         admin::accounts::account,
         admin::accounts::approve,
@@ -77,6 +97,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         (name = "service", description = "State of the server; no authentication"),
         (name = "sockets", description = "WebSocket connections"),
         (name = "auth", description = "Signing in and out, pairing devices"),
+        (name = "account", description = "A user's profile and preferences"),
+        (name = "kv", description = "Values under keys"),
+        (name = "feed", description = "What a user is told"),
+        (name = "push", description = "Devices that take push messages"),
+        (name = "usage", description = "What was used"),
         (name = "user", description = "A user's own connections"),
         (name = "admin", description = "For admins; on addresses of their own where \
          `admin.listen` names some"),

@@ -6,7 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
-use super::{admin, admin_page, auth, openapi, service, user};
+use super::{
+    account, admin, admin_page, auth, feed, kv, openapi, push_tokens, service, usage_limits, user,
+    version,
+};
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
 use crate::http::raw_response::request_id;
@@ -38,6 +41,12 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
             endpoints.push(Endpoint::with_or_without_slash(path).any(not_an_upgrade));
         }
         endpoints.extend(auth::endpoints());
+        endpoints.extend(account::endpoints());
+        endpoints.extend(kv::endpoints());
+        endpoints.extend(feed::endpoints());
+        endpoints.extend(push_tokens::endpoints());
+        endpoints.extend(usage_limits::endpoints());
+        endpoints.extend(version::endpoints());
         endpoints.extend(user::endpoints());
     }
     if surface == Surface::Admin || !has_admin_address {

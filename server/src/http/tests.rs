@@ -1,5 +1,6 @@
 //! The HTTP surfaces, asked over real sockets.
 
+mod account;
 mod admin_audit;
 mod admin_broadcast;
 mod admin_disconnect;
@@ -18,6 +19,9 @@ mod auth;
 mod bodies;
 mod client;
 mod credentials;
+mod feed;
+mod kv;
 mod routing;
 mod server;
+mod small_endpoints;
 mod user;

@@ -66,6 +66,11 @@ pub async fn accounts(
     };
     let limit = query.number("limit", 1..=500)?.unwrap_or(100);
     let after = query.text("cursor")?.unwrap_or_default().to_owned();
+    if after.contains('\0') {
+        return Err(ApiError::validation(
+            "cursor must be the nextCursor of a page",
+        ));
+    }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     // One more than asked for says whether there is a next page.
     let most = i64::try_from(limit + 1).unwrap_or(i64::MAX);
@@ -82,7 +87,7 @@ pub async fn accounts(
 
 /// Shows an account.
 #[utoipa::path(
-    get, path = "/admin/v1/accounts/{id}", tag = "admin", security(("adminToken" = [])),
+    get, path = "/admin/v1/accounts/{id}", operation_id = "admin_account", tag = "admin", security(("adminToken" = [])),
     params(("id" = String, Path, description = "The account id")),
     responses(
         (status = 200, description = "The account", body = Account),
@@ -104,7 +109,7 @@ pub async fn account(
 
 /// Lets an account in: one that waits for approval, or one that was blocked.
 #[utoipa::path(
-    post, path = "/admin/v1/accounts/{id}/approve", tag = "admin",
+    post, path = "/admin/v1/accounts/{id}/approve", operation_id = "approve_account", tag = "admin",
     security(("adminToken" = [])),
     params(("id" = String, Path, description = "The account id, or its public key in hex")),
     responses(
@@ -130,7 +135,7 @@ pub async fn approve(
 
 /// Refuses an account: its key, its tokens, and its open connections (4001).
 #[utoipa::path(
-    post, path = "/admin/v1/accounts/{id}/block", tag = "admin", security(("adminToken" = [])),
+    post, path = "/admin/v1/accounts/{id}/block", operation_id = "block_account", tag = "admin", security(("adminToken" = [])),
     params(("id" = String, Path, description = "The account id, or its public key in hex; the id of \
             a user whose tokens come from elsewhere need not be known yet")),
     responses(
@@ -157,7 +162,7 @@ pub async fn block(
 
 /// Deletes an account with all that it has stored, and refuses its tokens.
 #[utoipa::path(
-    delete, path = "/admin/v1/accounts/{id}", tag = "admin", security(("adminToken" = [])),
+    delete, path = "/admin/v1/accounts/{id}", operation_id = "delete_account", tag = "admin", security(("adminToken" = [])),
     params(("id" = String, Path, description = "The account id, or its public key in hex")),
     responses(
         (status = 200, description = "It is gone", body = AccountAnswer),

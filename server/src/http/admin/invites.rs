@@ -45,7 +45,7 @@ pub struct InviteList {
 
 /// Makes an invitation.
 #[utoipa::path(
-    post, path = "/admin/v1/invites", tag = "admin", security(("adminToken" = [])),
+    post, path = "/admin/v1/invites", operation_id = "create_invite", tag = "admin", security(("adminToken" = [])),
     request_body = InviteRequest,
     responses(
         (status = 200, description = "The invitation with its code", body = NewInvite),
@@ -65,9 +65,9 @@ pub async fn create(
     let note = asked.note.filter(|note| !note.is_empty());
     if note
         .as_deref()
-        .is_some_and(|note| note.chars().nth(MAX_NOTE_CHARS).is_some())
+        .is_some_and(|note| note.chars().nth(MAX_NOTE_CHARS).is_some() || note.contains('\0'))
     {
-        let text = format!("note has at most {MAX_NOTE_CHARS} characters");
+        let text = format!("note has at most {MAX_NOTE_CHARS} characters, and no U+0000");
         return Err(ApiError::validation(text));
     }
     let most = MAX_LIFETIME_MS / 1000;
@@ -88,7 +88,7 @@ pub async fn create(
 
 /// Lists invitations, without their codes.
 #[utoipa::path(
-    get, path = "/admin/v1/invites", tag = "admin", security(("adminToken" = [])),
+    get, path = "/admin/v1/invites", operation_id = "list_invites", tag = "admin", security(("adminToken" = [])),
     responses(
         (status = 200, description = "The newest 1000", body = InviteList),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
@@ -106,7 +106,7 @@ pub async fn list(
 
 /// Makes an invitation useless. The account that it has made stays.
 #[utoipa::path(
-    delete, path = "/admin/v1/invites/{id}", tag = "admin", security(("adminToken" = [])),
+    delete, path = "/admin/v1/invites/{id}", operation_id = "revoke_invite", tag = "admin", security(("adminToken" = [])),
     params(("id" = String, Path, description = "The invitation's id")),
     responses(
         (status = 200, description = "It is of no use any more", body = Done),

@@ -291,8 +291,9 @@ async fn answer(
 ) -> Result<web::Json<Done>, ApiError> {
     let given: PairingResponse = body.read()?;
     let key = public_key(&given.public_key)?;
-    if given.response.is_empty() || given.response.len() > MAX_BASE64_CHARS {
-        let text = format!("response must have 1 to {MAX_BASE64_CHARS} characters");
+    let length = given.response.len();
+    if !(1..=MAX_BASE64_CHARS).contains(&length) || given.response.contains('\0') {
+        let text = format!("response must have 1 to {MAX_BASE64_CHARS} characters, and no U+0000");
         return Err(ApiError::validation(text));
     }
     let answer = Answer {
