@@ -143,8 +143,23 @@ pub struct Answer(String);
 impl Answer {
     const LONGEST: usize = 160;
 
-    /// The first words of a body, without line ends and control characters.
+    /// The first words of a body, without line ends and control characters. What differs from one
+    /// refusal to the next (`requestId`, `timestamp`) is left out, so that equal ones are equal.
     pub fn new(body: &str) -> Self {
+        let lasting = serde_json::from_str(body)
+            .ok()
+            .map(|mut json: serde_json::Value| {
+                for place in ["", "/error"] {
+                    let object = json
+                        .pointer_mut(place)
+                        .and_then(serde_json::Value::as_object_mut);
+                    if let Some(object) = object {
+                        object.retain(|name, _| name != "requestId" && name != "timestamp");
+                    }
+                }
+                json.to_string()
+            });
+        let body = lasting.as_deref().unwrap_or(body);
         let printable = body.chars().map(|c| if c.is_control() { ' ' } else { c });
         let words: String = printable.take(Self::LONGEST).collect();
         Self(words.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -186,6 +201,17 @@ mod tests {
             let failure = Failure::of_status("http://h:1", "GET /x", status, "");
             assert_eq!(failure.exit_code(), code, "{status}");
         }
+    }
+
+    #[test]
+    fn what_differs_from_one_refusal_to_the_next_is_left_out() {
+        let body = r#"{"error":{"message":"no","requestId":"a1"},"requestId":"b","timestamp":1}"#;
+        assert_eq!(Answer::new(body).text(), r#"{"error":{"message":"no"}}"#);
+        assert_eq!(
+            Answer::new(r#"{"error":"bad token"}"#).text(),
+            r#"{"error":"bad token"}"#
+        );
+        assert_eq!(Answer::new("plain text").text(), "plain text");
     }
 
     #[test]

@@ -105,7 +105,22 @@ impl Extra {
         }
     }
 
+    /// As text. Two columns are a name and words about it, and stand on the left.
     fn render(&self) -> String {
+        if self.columns.len() == 2 {
+            let name = |row: &Vec<String>| row.first().cloned().unwrap_or_default();
+            let width = self
+                .rows
+                .iter()
+                .map(|row| name(row).chars().count())
+                .max()
+                .unwrap_or(0);
+            let lines = self.rows.iter().map(|row| {
+                let words = row.get(1).map_or("", String::as_str);
+                format!("  {:<width$}  {words}\n", name(row))
+            });
+            return lines.collect();
+        }
         let mut table = Table::new(self.columns.iter().map(String::as_str));
         for row in &self.rows {
             table.row(row.iter().cloned());
@@ -136,7 +151,10 @@ impl Outcome {
         for table in &self.tables {
             let _ = write!(text, "\n{}\n{}", table.title, table.render());
         }
-        let _ = writeln!(text, "\nthresholds\n{}", self.judgements.thresholds_table());
+        if !self.judgements.thresholds.is_empty() {
+            let _ = write!(text, "\nthresholds\n{}", self.judgements.thresholds_table());
+        }
+        text.push('\n');
         if !self.notes.is_empty() {
             let _ = writeln!(text, "complaints\n  {}\n", self.notes.join("\n  "));
         }
@@ -232,7 +250,15 @@ pub fn metrics_tables(metrics: &Snapshot) -> String {
             Summary::Value { value } => others.row([name.to_owned(), shown(value)]),
         }
     }
-    format!("{}\n{}", times.render(), others.render())
+    let parts = [times, others].map(|table| {
+        if table.is_empty() {
+            String::new()
+        } else {
+            table.render()
+        }
+    });
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
 }
 
 #[cfg(test)]

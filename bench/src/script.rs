@@ -3,9 +3,10 @@
 //! `http`, `calls` and `reporting` are such files (`modes/script/`). A [`Scenario`] says what a user
 //! does, its [`Profile`] how many there are and when; [`run`] drives them and returns an
 //! [`Outcome`]. The parts: `scenario` the format, `template` its placeholders, `users` the virtual
-//! users, `requests` what is sent and recorded, `findings` what came of it.
+//! users, `requests` what is sent, `metrics` the numbers, `findings` what came of it.
 
 mod findings;
+mod metrics;
 mod requests;
 mod scenario;
 mod template;

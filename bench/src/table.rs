@@ -21,6 +21,11 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Whether there is nothing but the heading.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() <= 1
+    }
+
     /// The lines, two spaces between columns, without trailing spaces.
     pub fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -9,6 +9,7 @@ use crate::stats::{Snapshot, Statistic, Summary};
 use crate::table::{format_micros, format_number};
 use crate::target::Target;
 use crate::threshold::Threshold;
+use crate::watch::Validity;
 
 use super::Raise;
 
@@ -36,13 +37,22 @@ pub(super) fn outcome(
     plan: &Plan,
     target: &Target,
     steps: &[Step],
-    conditions: Conditions,
+    mut conditions: Conditions,
     notes: Vec<String>,
     started_at: String,
     duration_seconds: f64,
     interrupted: bool,
 ) -> Outcome {
     let knee = knee(steps);
+    // What is said of the knee rests on the steps that held; that the generator fell behind on the
+    // one above is said there.
+    let behind = steps
+        .iter()
+        .filter(|step| step.held())
+        .find(|step| !valid(step));
+    conditions.validity = behind.map_or_else(Validity::kept_up, |step| {
+        step.outcome.conditions.validity.clone()
+    });
     let highest = steps.iter().map(|step| step.level).max().unwrap_or(0);
     let peak = steps
         .iter()
@@ -153,6 +163,11 @@ fn rejected(step: &Step) -> f64 {
     statistic(step, "do_connection_rejection_rate", Statistic::Rate).unwrap_or(0.0)
 }
 
+/// Whether the generator kept up.
+fn valid(step: &Step) -> bool {
+    step.outcome.conditions.validity.valid
+}
+
 fn percent(share: f64) -> String {
     format!("{}%", format_number(share * 100.0))
 }
@@ -214,7 +229,15 @@ fn results(plan: &Plan, steps: &[Step], knee: Option<usize>, peak: f64) -> Extra
             (Some(knee), Some(last)) if last.level == knee => {
                 format!("not reached: {knee} {unit}, the highest step, still held")
             }
-            (Some(knee), _) => format!("{knee} {unit}"),
+            (Some(knee), _) => match steps.iter().find(|step| !step.held()) {
+                Some(broke) if !valid(broke) => {
+                    format!(
+                        "at least {knee} {unit}: at {} the generator fell behind",
+                        broke.level
+                    )
+                }
+                _ => format!("{knee} {unit}"),
+            },
         },
     );
     if let Some(last) = steps.last() {
@@ -305,6 +328,9 @@ fn recommendations(plan: &Plan, steps: &[Step], knee: Option<usize>) -> Extra {
             "Nothing to change: {knee} {unit} keep the promise of the {} tier; climb further with \
              --levels",
             plan.tier
+        )),
+        (Some(knee), Some(broke)) if !valid(broke) && rejected(broke) == 0.0 => row(format!(
+            "Nothing to change up to {knee} {unit}; to look further, measure from another machine"
         )),
         (Some(knee), Some(broke)) => {
             let limit = (knee as f64 * plan.margin) as usize;

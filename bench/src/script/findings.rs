@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::requests::{Sender, endpoint_row};
+use super::metrics::endpoint_row;
+use super::requests::Sender;
 use crate::conditions::Conditions;
 use crate::criteria::Judgements;
 use crate::outcome::{Account, Extra, Outcome};

@@ -65,6 +65,14 @@ struct Limits {
 }
 
 impl Validity {
+    /// That of a generator that kept up.
+    pub fn kept_up() -> Self {
+        Self {
+            valid: true,
+            reasons: Vec::new(),
+        }
+    }
+
     /// Judges a generator. `offered` is what it sent and what it was to send, where that is known.
     pub fn of(generator: &GeneratorUse, offered: Option<(u64, u64)>) -> Self {
         let mut reasons = Vec::new();
