@@ -26,7 +26,12 @@ pub fn page(result: &ResultDocument) -> String {
     for table in &result.tables {
         let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
         let rows = table.rows.iter().map(|row| (None, row.clone()));
-        section(&mut body, &table.title, &self::table(&columns, rows));
+        let mut text = self::table(&columns, rows);
+        if columns.len() == 2 {
+            // A name and words about it, which may take several lines.
+            text = text.replacen("class=\"wide\"", "class=\"words\"", 1);
+        }
+        section(&mut body, &table.title, &text);
     }
     accounts(&mut body, &result.all_accounts());
     metrics(&mut body, result);

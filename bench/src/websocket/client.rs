@@ -256,7 +256,9 @@ impl Client {
         };
         match frame.event.as_ref() {
             "pong" => {
-                if let Some(latency) = self.round_trips.answered(now) {
+                if let Some(latency) = self.round_trips.answered(now)
+                    && now.checked_sub(latency).is_some_and(|due| run.times(due))
+                {
                     metrics.ws_message_latency.record(latency);
                 }
                 if !frame

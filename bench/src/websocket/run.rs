@@ -4,7 +4,7 @@
 //! are held for moments, never across an `await`; where two are needed, they are taken in the
 //! order roster, metrics, ledger.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub(super) struct Run {
     /// Held exclusively while connections come and go, shared while someone relies on them.
     membership: RwLock<()>,
     accounts: Mutex<Accounts>,
+    /// When the measured time was over; from then on connections only settle and leave.
+    ended: OnceLock<Instant>,
 }
 
 /// The accounts beside the ledger's.
@@ -85,6 +87,7 @@ impl Run {
             roster: Mutex::default(),
             membership: RwLock::default(),
             accounts: Mutex::default(),
+            ended: OnceLock::new(),
         })
     }
 
@@ -102,6 +105,16 @@ impl Run {
             Ok(guard) => (guard, None),
             Err(_) => (self.membership.write().await, Some(Instant::now())),
         }
+    }
+
+    /// Ends the measured time: what is due from here on is accounted for and not timed.
+    pub(super) fn end(&self) {
+        self.ended.get_or_init(Instant::now);
+    }
+
+    /// Whether something that was due at this moment belongs to the measured time.
+    pub(super) fn times(&self, due: Instant) -> bool {
+        self.ended.get().is_none_or(|ended| due < *ended)
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
