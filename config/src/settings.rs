@@ -45,6 +45,7 @@ settings! {
         database: DatabaseSettings,
         shard: ShardSettings,
         limits: LimitSettings,
+        socket_io: SocketIoSettings,
         http: HttpSettings,
         tiers: BTreeMap<String, TierSettings>,
         apps: AppSettings,
@@ -227,6 +228,31 @@ settings! {
         connections_per_worker: usize = 25600, within(1..=1_000_000);
         /// How many connections the system keeps waiting to be accepted.
         backlog: u32 = 1024, within(1..=65_535);
+    }
+}
+
+settings! {
+    /// Socket.IO on /v1/updates, for clients that connect there with its protocol.
+    pub struct SocketIoSettings {
+        /// How long after an answered heartbeat the next is sent.
+        ping_interval: Duration = "15s", within(ms(250)..=minutes(60));
+        /// How long a client may take to answer a heartbeat before it is closed.
+        ping_timeout: Duration = "45s", within(ms(250)..=minutes(60));
+        /// How long a client may take from its handshake to an accepted CONNECT.
+        connect_deadline: Duration = "20s", within(ms(10)..=minutes(10));
+        /// How long a change from long polling to WebSocket may take.
+        upgrade_deadline: Duration = "10s", within(ms(10)..=minutes(10));
+        /// The longest message of a client, attachments included, and the longest body of a POST.
+        message: ByteSize = "10 MiB", within(kib(1)..=mib(256));
+        /// How many clients may be before their CONNECT, in all.
+        max_pending: usize = 10000, within(0..=1_000_000);
+        /// How many clients may be before their CONNECT from one address.
+        /// Behind a proxy that is not in http.trusted_proxies all have the same.
+        max_pending_per_address: usize = 1000, within(1..=1_000_000);
+        /// How long a call of a Socket.IO client may wait for its answer.
+        rpc_timeout: Duration = "30s", within(ms(10)..=hours(1));
+        /// How long such a call waits for a connection that serves its method.
+        rpc_wait: Duration = "15s", within(ms(1)..=hours(1));
     }
 }
 

@@ -9,14 +9,14 @@ use libfuzzer_sys::fuzz_target;
 /// Longest message, bytes; small, so that the limit is reached.
 const MOST: usize = 300;
 
-fn read(parts: &[&[u8]]) -> (Vec<Incoming>, Option<IntakeFault>) {
+fn read(parts: &[&[u8]], keeps_binary: bool) -> (Vec<Incoming>, Option<IntakeFault>) {
     let (mut bytes, mut message, mut seen) = (BytesMut::new(), None, Vec::new());
     for part in parts {
         bytes.extend_from_slice(part);
         loop {
-            match intake::next(&mut bytes, &mut message, MOST) {
+            match intake::next(&mut bytes, &mut message, MOST, keeps_binary) {
                 Ok(Some(incoming)) => {
-                    if let Incoming::Message(payload) = &incoming {
+                    if let Incoming::Message(payload) | Incoming::Binary(payload) = &incoming {
                         assert!(payload.len() <= MOST);
                     }
                     seen.push(incoming);
@@ -33,9 +33,10 @@ fn read(parts: &[&[u8]]) -> (Vec<Incoming>, Option<IntakeFault>) {
 
 fuzz_target!(|input: (u8, Vec<u8>)| {
     let (size, bytes) = input;
-    let whole = read(&[&bytes]);
+    let keeps_binary = size % 2 == 1;
+    let whole = read(&[&bytes], keeps_binary);
     let parts: Vec<&[u8]> = bytes.chunks(usize::from(size).max(1)).collect();
-    assert_eq!(whole, read(&parts));
+    assert_eq!(whole, read(&parts, keeps_binary));
     for incoming in &whole.0 {
         if let Incoming::Message(payload) = incoming {
             let is_text = intake::text(payload).is_ok();

@@ -14,6 +14,7 @@ pub mod events;
 pub mod filter;
 pub mod frames;
 pub mod rpc;
+pub mod socket_io;
 pub mod stats;
 pub mod timestamp;
 

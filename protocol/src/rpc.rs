@@ -100,14 +100,21 @@ pub fn answer(value: Option<&RawValue>, id: &str) -> String {
             push_json(&mut json, &id);
             json.push('}');
         }
-        _ => {
-            json.push_str(r#"{"ok":true,"result":"#);
-            json.push_str(text);
-            json.push_str(r#","requestId":"#);
-            push_json(&mut json, &id);
-            json.push('}');
-        }
+        _ => return result(value, id),
     }
+    json
+}
+
+/// The ack for a Socket.IO caller: the answer is the `result` whatever it is (Socket.IO contract,
+/// section 9).
+pub fn result(value: Option<&RawValue>, id: &str) -> String {
+    let text = value.map_or("null", RawValue::get);
+    let mut json = String::with_capacity(text.len() + id.len() + 40);
+    json.push_str(r#"{"ok":true,"result":"#);
+    json.push_str(text);
+    json.push_str(r#","requestId":"#);
+    push_json(&mut json, &id);
+    json.push('}');
     json
 }
 

@@ -19,6 +19,7 @@ use crate::live::Live;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
 use crate::pending::PendingPlaces;
+use crate::socket_io::SocketIo;
 use crate::sync::heartbeats::Heartbeats;
 
 /// The version in answers and logs.
@@ -46,6 +47,8 @@ pub struct AppState {
     pub auth_limits: AuthLimits,
     /// Places for connections that have not authenticated.
     pub pending: Arc<PendingPlaces>,
+    /// Where Socket.IO is served.
+    pub socket_io: SocketIo,
     /// Refused handshakes by reason.
     pub refused: RefusalCounts,
     /// What is counted outside the workers.

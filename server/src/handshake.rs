@@ -7,6 +7,8 @@ use base64::Engine as _;
 use dormouse_protocol::Labels;
 use dormouse_protocol::attachment::LabelsError;
 
+use crate::socket_io::refusal::EngineRefusal;
+
 /// Longest `correlationId` that is noted, in characters.
 const MAX_CORRELATION_CHARS: usize = 128;
 
@@ -74,6 +76,9 @@ pub enum HandshakeRefusal {
     /// The server is stopping.
     #[error("the server is stopping; reconnect in a moment")]
     Draining,
+    /// A request of Engine.IO, which has refusals of its own.
+    #[error(transparent)]
+    Engine(#[from] EngineRefusal),
     /// No WebSocket is served there.
     #[error("no WebSocket endpoint at this path; use /v1/updates")]
     UnknownPath,
@@ -81,7 +86,7 @@ pub enum HandshakeRefusal {
 
 impl HandshakeRefusal {
     /// All words of [`Self::label`].
-    pub const LABELS: [&'static str; 9] = [
+    pub const LABELS: [&'static str; 10] = [
         Self::NotUpgrade.label(),
         Self::Malformed("").label(),
         Self::Version.label(),
@@ -90,6 +95,7 @@ impl HandshakeRefusal {
         Self::Labels(LabelsError::UnknownClientType).label(),
         Self::Pending.label(),
         Self::Draining.label(),
+        Self::Engine(EngineRefusal::Request).label(),
         Self::UnknownPath.label(),
     ];
 
@@ -101,6 +107,7 @@ impl HandshakeRefusal {
             Self::Ticket | Self::Token => 401,
             Self::Pending => 429,
             Self::Draining => 503,
+            Self::Engine(refusal) => refusal.status(),
             Self::UnknownPath => 404,
         }
     }
@@ -116,6 +123,7 @@ impl HandshakeRefusal {
             Self::Labels(_) => "labels",
             Self::Pending => "pending_limit",
             Self::Draining => "draining",
+            Self::Engine(_) => "engine_io",
             Self::UnknownPath => "unknown_path",
         }
     }

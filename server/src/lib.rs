@@ -22,5 +22,6 @@ pub mod logging;
 pub mod metrics;
 pub mod pending;
 pub mod serve;
+pub mod socket_io;
 pub mod sync;
 pub mod upgrade;

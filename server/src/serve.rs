@@ -10,6 +10,7 @@ use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, middleware};
 use dormouse_config::{Settings, Signup};
+use dormouse_shard::mount::{Mount, Mounts};
 use dormouse_shard::settings::ShardSettings;
 use dormouse_shard::store::{Leftovers, Store, StoreError};
 use dormouse_shard::tier::{Tier, Tiers, TiersError};
@@ -30,6 +31,8 @@ use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::live::{self, Live};
 use crate::metrics::Counters;
 use crate::pending::PendingPlaces;
+use crate::socket_io::SocketIo;
+use crate::socket_io::happy_gate::HappyGate;
 use crate::sync::heartbeats::Heartbeats;
 use crate::sync::{HubPublisher, SyncApplication};
 use crate::upgrade::upgrade;
@@ -85,6 +88,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// More places for Socket.IO than there may be.
+    #[error("too many Socket.IO mounts")]
+    Mounts,
     /// The tiers.
     #[error(transparent)]
     Tiers(#[from] TiersError),
@@ -164,6 +170,7 @@ impl Server {
             path: data_dir.display().to_string(),
             source,
         })?;
+        let (mounts, socket_io) = mounts(&settings, &verifier)?;
         let (workers, seats) = Workers::new(Setup {
             workers: settings.worker_count(),
             settings: shard_settings(&settings),
@@ -172,6 +179,7 @@ impl Server {
             gate: Arc::new(TokenGate {
                 verifier: verifier.clone(),
             }),
+            mounts,
             store,
         })?;
         publisher.connect(workers.clone());
@@ -195,6 +203,7 @@ impl Server {
             tickets: Tickets::new(&secret, &ticket_settings),
             ticket_rate: FixedWindow::new(auth.ticket_rate, RATE_KEYS),
             pending: PendingPlaces::new(auth.max_pending, auth.max_pending_per_address),
+            socket_io,
             refused: Default::default(),
             counters: Counters::new()?,
             audit: Arc::new(audit),
@@ -431,6 +440,8 @@ fn shard_settings(settings: &Settings) -> ShardSettings {
         frame_burst: limits.frame_burst,
         bad_frames: u8::try_from(limits.bad_frames).unwrap_or(u8::MAX),
         rpc_timeout: limits.rpc_timeout,
+        socket_io_rpc_timeout: settings.socket_io.rpc_timeout,
+        rpc_wait: settings.socket_io.rpc_wait,
         rpc_open_calls: limits.rpc_open_calls,
         promised_delivery: settings
             .tiers
@@ -439,6 +450,29 @@ fn shard_settings(settings: &Settings) -> ShardSettings {
             .collect(),
         ..ShardSettings::default()
     }
+}
+
+/// Socket.IO as configured (Socket.IO contract, section 1).
+fn mounts(settings: &Settings, verifier: &Verifier) -> Result<(Mounts, SocketIo), ServeError> {
+    /// Most bytes that clients are told to put into one payload.
+    const ADVERTISED_BYTES: u64 = 1_000_000;
+    let socket_io = &settings.socket_io;
+    let message_bytes = usize::try_from(socket_io.message.as_u64()).unwrap_or(usize::MAX);
+    let mut mounts = Mounts::default();
+    let happy = mounts.add(Mount {
+        ping_interval: socket_io.ping_interval,
+        ping_timeout: socket_io.ping_timeout,
+        connect_deadline: socket_io.connect_deadline,
+        upgrade_deadline: socket_io.upgrade_deadline,
+        message_bytes,
+        advertised_bytes: ADVERTISED_BYTES.min(socket_io.message.as_u64()),
+        gate: Box::new(HappyGate {
+            verifier: verifier.clone(),
+        }),
+    });
+    let happy = happy.ok_or(ServeError::Mounts)?;
+    let pending = PendingPlaces::new(socket_io.max_pending, socket_io.max_pending_per_address);
+    Ok((mounts, SocketIo { happy, pending }))
 }
 
 fn tiers(settings: &Settings) -> Result<Tiers, TiersError> {

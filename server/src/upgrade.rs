@@ -12,11 +12,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use actix_codec::Framed;
-use actix_http::{HttpMessage, Request, Response, h1};
+use actix_http::{HttpMessage, Method, Request, Response, h1};
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
-use dormouse_protocol::{AuthState, Labels};
+use dormouse_protocol::{AuthState, ClientType, Labels};
 use dormouse_shard::arrival::{Arrival, Greeting, Newcomer, Refusal, fresh_slot};
+use dormouse_shard::mount::MountId;
+use dormouse_shard::polling::PollSession;
 use tokio::time::Instant;
 
 use crate::app_state::{AppState, claim, claim_of_ticket};
@@ -27,6 +29,9 @@ use crate::http::raw_response::{RawResponse, request_id};
 use crate::listeners::Surface;
 use crate::live;
 use crate::pending::PendingPlace;
+use crate::socket_io;
+use crate::socket_io::refusal::EngineRefusal;
+use crate::socket_io::request::EngineRequest;
 
 /// The error of the upgrade service; there is none, since a refusal is an answer too.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +125,7 @@ pub fn upgrade(
                     connected_at,
                     started,
                     permit,
+                    socket_io: None,
                 });
             }
             None => {
@@ -127,6 +133,40 @@ pub fn upgrade(
                 state.workers.refuse(slot, behind(&unsent, response));
             }
         },
+        Ok(Judged::SocketIo { key, mount, query }) => {
+            let mounts = state.workers.mounts();
+            match (state.socket_io.pending.take(address), mounts.get(mount)) {
+                (Some(place), Some(options)) if !state.workers.is_draining() => {
+                    tracing::debug!(%connection, %path, request = id, "Socket.IO");
+                    state.workers.wait(Newcomer {
+                        slot,
+                        labels: Labels {
+                            client_type: ClientType::UserScoped,
+                            session_id: None,
+                            machine_id: None,
+                        },
+                        accept: behind(&unsent, socket_io::accept(&key, options)),
+                        connected_at,
+                        started,
+                        permit: Box::new(place),
+                        socket_io: Some((mount, query)),
+                    });
+                }
+                (place, _) => {
+                    let refusal = match place {
+                        Some(_) => HandshakeRefusal::Draining,
+                        None => EngineRefusal::Forbidden.into(),
+                    };
+                    let response = refuse(state, refusal, &id);
+                    state.workers.refuse(slot, behind(&unsent, response));
+                }
+            }
+        }
+        Ok(Judged::Change { key, session }) => {
+            tracing::debug!(%connection, %path, request = id, "a change from polling");
+            let accept = behind(&unsent, handshake::accept(&key).into());
+            state.workers.probe(session, slot, accept);
+        }
         Err(refusal) => {
             let response = refuse(state, refusal, &id);
             state.workers.refuse(slot, behind(&unsent, response));
@@ -147,8 +187,53 @@ fn behind(unsent: &[u8], response: Bytes) -> Bytes {
 type Placed = (dormouse_shard::arrival::Claim, Labels, AuthState);
 
 enum Judged {
-    Known { key: String, arrival: Placed },
-    Unknown { key: String, labels: Labels },
+    Known {
+        key: String,
+        arrival: Placed,
+    },
+    Unknown {
+        key: String,
+        labels: Labels,
+    },
+    /// A new Socket.IO transport.
+    SocketIo {
+        key: String,
+        mount: MountId,
+        query: Box<str>,
+    },
+    /// A session that polls wants to change to this WebSocket.
+    Change {
+        key: String,
+        session: Arc<PollSession>,
+    },
+}
+
+/// The checks of an Engine.IO upgrade.
+fn judge_socket_io(
+    state: &AppState,
+    mount: MountId,
+    query: &str,
+    request: &Request,
+) -> Result<Judged, HandshakeRefusal> {
+    let is_get = *request.method() == Method::GET;
+    let asked = EngineRequest::read(query, is_get, true)?;
+    let shaken = handshake::read(request.method(), request.version(), "", request.headers());
+    let key = shaken.map_err(|_| EngineRefusal::Request)?.key;
+    let Some(sid) = asked.sid else {
+        return Ok(Judged::SocketIo {
+            key,
+            mount,
+            query: query.into(),
+        });
+    };
+    let session = state.workers.find_polling(&sid);
+    let session = session
+        .filter(|session| session.mount() == mount)
+        .ok_or(EngineRefusal::Session)?;
+    if !session.begin_change() {
+        return Err(EngineRefusal::Request.into());
+    }
+    Ok(Judged::Change { key, session })
 }
 
 /// The checks of an admin page's handshake: its key, and a place until it has authenticated.
@@ -179,11 +264,14 @@ fn judge(
     surface: Surface,
     request: &Request,
 ) -> Result<Judged, HandshakeRefusal> {
+    let query = request.uri().query().unwrap_or_default();
+    if let Some(mount) = state.socket_io.mount_of(surface, request.path(), query) {
+        return judge_socket_io(state, mount, query, request);
+    }
     let path = request.path().trim_end_matches('/');
     if surface != Surface::Main || !matches!(path, "/v1/updates" | "/v1/websocket") {
         return Err(HandshakeRefusal::UnknownPath);
     }
-    let query = request.uri().query().unwrap_or_default();
     let Handshake {
         key,
         credential,
@@ -234,6 +322,9 @@ fn refuse(state: &AppState, refusal: HandshakeRefusal, request_id: &str) -> Byte
 }
 
 fn render(refusal: HandshakeRefusal, request_id: &str) -> Bytes {
+    if let HandshakeRefusal::Engine(refusal) = refusal {
+        return refusal.render(request_id);
+    }
     let mut response = RawResponse::text(refusal.status(), &refusal.to_string(), request_id);
     for (name, value) in refusal.headers() {
         response.header(name, value);

@@ -47,6 +47,7 @@ impl Room {
             tiers: Tiers::new(vec![tier], "all").unwrap(),
             application: Arc::new(NoApplication),
             gate: Arc::new(NoGate),
+            mounts: Default::default(),
             store: Store::open(folder.path(), 1 << 20).unwrap().0,
         })
         .unwrap();

@@ -12,6 +12,7 @@ use dormouse_shard::manager::members::{Member, Members};
 use dormouse_shard::manager::outlet::Outlet;
 use dormouse_shard::manager::state::State;
 use dormouse_shard::message::HubMessage;
+use dormouse_shard::mount::Wire;
 use dormouse_shard::name::ShardName;
 use dormouse_shard::placement::place;
 use dormouse_shard::sockets::Lane;
@@ -87,6 +88,10 @@ impl Outlet for Slots {
 
     fn close(&mut self, _: SlotToken, _: CloseCode, _: &str) {}
 
+    fn wire(&self, _: SlotToken) -> Wire {
+        Wire::Plain
+    }
+
     fn count_bad_frame(&mut self, _: SlotToken) -> u8 {
         0
     }
@@ -130,6 +135,7 @@ fn filters(criterion: &mut Criterion) {
     for number in 0..500 {
         members.insert(Member {
             token: SlotToken::from_bits(number),
+            wire: Wire::Plain,
             attachment: Box::new(attachment(number)),
         });
     }
@@ -169,7 +175,11 @@ fn posting(criterion: &mut Criterion) {
         let name = ShardName::first("alice".into());
         let mut state = State::new(name, 0);
         for number in 0..count as u64 {
-            state.join(SlotToken::from_bits(number), Box::new(attachment(number)));
+            state.join(
+                SlotToken::from_bits(number),
+                Wire::Plain,
+                Box::new(attachment(number)),
+            );
         }
         let mut slots = Slots::new(count);
         let frame = Frame::text(&"x".repeat(200));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dormouse_protocol::{ConnectionId, Filter, Labels};
 use serde_json::value::RawValue;
 
+use crate::mount::Wire;
 use crate::publication::ReplyTo;
 
 /// A client's event, on its way to the application.
@@ -24,6 +25,8 @@ pub struct EventRequest {
     pub payload: Option<Box<RawValue>>,
     /// Where the acknowledgement goes; `None` when the client asked for none.
     pub reply_to: Option<ReplyTo>,
+    /// How the client speaks: a few rules differ by it (Socket.IO contract, sections 6 and 10).
+    pub wire: Wire,
 }
 
 /// A frame for some of the user's connections.

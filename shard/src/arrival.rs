@@ -9,6 +9,8 @@ use dormouse_protocol::{AuthState, ConnectionId, Labels};
 use tokio::time::Instant;
 
 use crate::intake::Partial;
+use crate::lobby::Guest;
+use crate::mount::MountId;
 use crate::table::{Owner, Slot};
 
 /// SHA-256 by which a token is known here; never the token itself.
@@ -66,6 +68,9 @@ pub enum Greeting {
         /// Messages that came while the token was verified.
         waiting: Vec<ByteString>,
     },
+    /// A Socket.IO transport is open already; its CONNECT is to be answered. A refusal brings the
+    /// guest back to the lobby.
+    Connect(Box<Guest>),
 }
 
 /// A connection that knows its user and looks for its shard.
@@ -109,6 +114,9 @@ pub struct Newcomer {
     pub started: Instant,
     /// Gives its place among the unauthenticated back when dropped.
     pub permit: Box<dyn std::any::Any + Send>,
+    /// Of a Socket.IO transport: its mount and the query of its handshake. `accept` ends with its
+    /// first packet; while it polls, HTTP has sent that.
+    pub socket_io: Option<(MountId, Box<str>)>,
 }
 
 impl std::fmt::Debug for Newcomer {
@@ -126,7 +134,7 @@ pub fn fresh_slot(socket: OwnedFd, early: &[u8]) -> Slot {
         let frame = BytesMut::from(early);
         slot.partial = Some(Box::new(Partial {
             frame,
-            message: None,
+            ..Partial::default()
         }));
     }
     slot

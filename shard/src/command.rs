@@ -12,6 +12,8 @@ use crate::event::Event;
 use crate::event_log::{LogPage, LogUnavailable};
 use crate::frame::Frame;
 use crate::message::{HubMessage, Replies, ShardDelivery};
+use crate::mount::{ConnectRefusal, Entrant};
+use crate::polling::PollSession;
 use crate::report::WorkerReport;
 use crate::store::StoreError;
 use crate::subscriber::{Access, AccessRefused, NewSubscriber};
@@ -106,6 +108,19 @@ pub enum Command {
     Refuse(Box<crate::table::Slot>, bytes::Bytes),
     /// The outcome of verifying a first message's token.
     Verified(SlotToken, Option<Claim>),
+    /// The outcome of judging a CONNECT.
+    Judged(SlotToken, Result<Box<Entrant>, ConnectRefusal>),
+    /// A session that polls has something for its worker.
+    Polled(Arc<PollSession>),
+    /// Take in a WebSocket that is tried for a session that polls.
+    Probe {
+        /// The session.
+        session: Arc<PollSession>,
+        /// The socket.
+        slot: Box<crate::table::Slot>,
+        /// The `101` response.
+        accept: bytes::Bytes,
+    },
     /// A connection has left a further shard: to the worker of the user's first.
     Left {
         /// The owner.

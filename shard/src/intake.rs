@@ -4,16 +4,22 @@
 //! judged here, so that an oversize or illegal frame is refused by its first bytes and no memory
 //! is set aside for bytes that have only been announced.
 
+use std::sync::Arc;
+
 use actix_http::ws::{OpCode, Parser};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use dormouse_protocol::CloseCode;
+use dormouse_protocol::{CloseCode, socket_io};
+
+use crate::polling::PollSession;
 
 /// What one step of reading yields.
 #[derive(Debug, PartialEq)]
 pub enum Incoming {
-    /// A whole text or binary message; binary is read as text (realtime contract, section 4).
+    /// A whole text message, or a binary one that is read as text (realtime contract, section 4).
     Message(BytesMut),
+    /// A whole binary message, where binary is not text.
+    Binary(BytesMut),
     /// A part of a message that is not its last.
     Fragment,
     /// A protocol ping with its payload.
@@ -73,11 +79,15 @@ pub struct Assembly {
     buffer: BytesMut,
     /// Bytes of `buffer` known to be UTF-8.
     checked: usize,
+    is_binary: bool,
 }
 
 impl Assembly {
     fn push(&mut self, data: &[u8], last: bool) -> Result<(), IntakeFault> {
         self.buffer.extend_from_slice(data);
+        if self.is_binary {
+            return Ok(());
+        }
         let unchecked = self.buffer.get(self.checked..).unwrap_or_default();
         match std::str::from_utf8(unchecked) {
             Ok(text) => self.checked += text.len(),
@@ -88,19 +98,27 @@ impl Assembly {
     }
 }
 
-/// Bytes of one connection that wait for more: an incomplete frame, an incomplete message, or both.
+/// What one connection keeps for a time: an incomplete frame, an incomplete message, attachments
+/// that are outstanding, and the session while it polls.
 #[derive(Debug, Default)]
 pub struct Partial {
     /// The beginning of a frame.
     pub frame: BytesMut,
     /// The fragments of a message so far.
     pub message: Option<Assembly>,
+    /// A Socket.IO packet whose attachments have yet to come.
+    pub attachments: Option<Box<socket_io::Pending>>,
+    /// The session of a Socket.IO connection that polls.
+    pub polling: Option<Arc<PollSession>>,
 }
 
 impl Partial {
     /// Whether nothing is kept, so that the memory can be given back.
     pub fn is_empty(&self) -> bool {
-        self.frame.is_empty() && self.message.is_none()
+        self.frame.is_empty()
+            && self.message.is_none()
+            && self.attachments.is_none()
+            && self.polling.is_none()
     }
 
     /// Bytes set aside.
@@ -115,7 +133,8 @@ impl Partial {
 
 /// Takes the next event from the bytes; `None` when a frame is incomplete.
 ///
-/// `most` bounds the payload of a message after reassembly, bytes.
+/// `most` bounds the payload of a message after reassembly, bytes. Binary messages are told from
+/// text where `keeps_binary`.
 ///
 /// # Errors
 /// [`IntakeFault`] when the peer breaks the protocol; nothing after it may be read.
@@ -123,6 +142,7 @@ pub fn next(
     bytes: &mut BytesMut,
     message: &mut Option<Assembly>,
     most: usize,
+    keeps_binary: bool,
 ) -> Result<Option<Incoming>, IntakeFault> {
     let assembled = message.as_ref().map_or(0, |message| message.buffer.len());
     if !is_complete(bytes, message.is_some(), most.saturating_sub(assembled))? {
@@ -137,15 +157,22 @@ pub fn next(
         OpCode::Ping => Incoming::Ping(payload),
         OpCode::Pong => Incoming::Pong,
         OpCode::Close => close(&payload)?,
+        OpCode::Binary if last && keeps_binary => Incoming::Binary(payload),
         OpCode::Text | OpCode::Binary if last => Incoming::Message(payload),
         OpCode::Text | OpCode::Binary => {
-            message.insert(Assembly::default()).push(&payload, false)?;
+            let is_binary = keeps_binary && opcode == OpCode::Binary;
+            let assembly = Assembly {
+                is_binary,
+                ..Assembly::default()
+            };
+            message.insert(assembly).push(&payload, false)?;
             Incoming::Fragment
         }
         OpCode::Continue => {
             let assembly = message.as_mut().ok_or(IntakeFault::Fragments)?;
             assembly.push(&payload, last)?;
             match message.take_if(|_| last) {
+                Some(whole) if whole.is_binary => Incoming::Binary(whole.buffer),
                 Some(whole) => Incoming::Message(whole.buffer),
                 None => Incoming::Fragment,
             }

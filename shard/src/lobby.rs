@@ -1,7 +1,9 @@
 //! Connections that have yet to say who they are (realtime contract, section 2.4).
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use ahash::AHashMap;
 use bytestring::ByteString;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::polling::PollSession;
 use crate::table::SlotToken;
 
 /// Messages that may wait for a token to be verified.
@@ -23,6 +26,10 @@ pub struct Guest {
     pub connected_at: u64,
     /// The same on the clock of timers.
     pub started: Instant,
+    /// When it has to be in.
+    pub deadline: Instant,
+    /// Of a Socket.IO connection: where its CONNECT stands.
+    pub connecting: Option<Connecting>,
     /// Client type and ids of its handshake.
     pub labels: Labels,
     /// What it asked to be, once its token is being verified.
@@ -33,19 +40,46 @@ pub struct Guest {
     pub permit: Box<dyn std::any::Any + Send>,
 }
 
-/// All guests of one worker.
+/// A Socket.IO connection on its way into the root namespace.
+#[derive(Debug)]
+pub struct Connecting {
+    /// The query of its handshake.
+    pub query: Box<str>,
+    /// Whether its CONNECT is being judged.
+    pub is_judged: bool,
+}
+
+/// All guests of one worker, and the WebSockets that are tried for sessions that poll.
 #[derive(Default)]
 pub struct Lobby {
     guests: AHashMap<SlotToken, Guest>,
-    /// In order of arrival, which is the order of their deadlines.
-    deadlines: VecDeque<(Instant, SlotToken)>,
+    probes: AHashMap<SlotToken, Arc<PollSession>>,
+    /// Some may be of guests that have left.
+    deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
 impl Lobby {
-    /// Lets a guest in until the deadline.
-    pub fn enter(&mut self, token: SlotToken, guest: Guest, deadline: Instant) {
+    /// Lets a guest in until its deadline.
+    pub fn enter(&mut self, token: SlotToken, guest: Guest) {
+        self.deadlines
+            .push(Reverse((guest.deadline, token.to_bits())));
         self.guests.insert(token, guest);
-        self.deadlines.push_back((deadline, token));
+    }
+
+    /// Takes in a WebSocket that is tried for a session that polls.
+    pub fn enter_probe(&mut self, token: SlotToken, session: Arc<PollSession>, deadline: Instant) {
+        self.deadlines.push(Reverse((deadline, token.to_bits())));
+        self.probes.insert(token, session);
+    }
+
+    /// The session that a WebSocket is tried for.
+    pub fn probe(&self, token: SlotToken) -> Option<&Arc<PollSession>> {
+        self.probes.get(&token)
+    }
+
+    /// Lets such a WebSocket out.
+    pub fn leave_probe(&mut self, token: SlotToken) -> Option<Arc<PollSession>> {
+        self.probes.remove(&token)
     }
 
     /// Lets a guest out.
@@ -60,21 +94,23 @@ impl Lobby {
 
     /// When the next deadline is.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        while let Some((deadline, token)) = self.deadlines.front() {
-            if self.guests.contains_key(token) {
+        while let Some(Reverse((deadline, bits))) = self.deadlines.peek() {
+            let token = SlotToken::from_bits(*bits);
+            if self.guests.contains_key(&token) || self.probes.contains_key(&token) {
                 return Some(*deadline);
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop();
         }
         None
     }
 
-    /// A guest whose deadline has passed.
+    /// Who is here though the deadline has passed.
     pub fn overdue(&mut self, now: Instant) -> Option<SlotToken> {
         if self.next_deadline()? > now {
             return None;
         }
-        self.deadlines.pop_front().map(|(_, token)| token)
+        let Reverse((_, bits)) = self.deadlines.pop()?;
+        Some(SlotToken::from_bits(bits))
     }
 
     /// Number of guests.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::frame::Frame;
+use crate::mount::Wire;
 use crate::name::ShardName;
 use crate::publication::Encoded;
 use crate::store::StoreError;
@@ -84,6 +85,13 @@ pub enum HubMessage {
         /// The answer, as JSON.
         value: Option<Arc<str>>,
     },
+    /// A connection elsewhere serves a method now: calls that wait for one can be placed.
+    Registered {
+        /// The full method name.
+        method: Arc<str>,
+        /// Who serves it.
+        found: RpcFound,
+    },
     /// A connection elsewhere is gone and can answer no more calls.
     Gone(ConnectionId),
     /// Count the connections that the filter chooses, of one client type or of all.
@@ -120,7 +128,7 @@ impl HubMessage {
         let asked_at = Instant::now();
         Self::Deliver {
             filter,
-            frame,
+            frame: frame.shared(),
             asked_at,
             reply,
         }
@@ -149,6 +157,8 @@ pub enum ShardMessage {
     Inbound {
         /// From whom.
         token: SlotToken,
+        /// How the client speaks.
+        wire: Wire,
         /// What it said.
         text: ByteString,
         /// When it was read.

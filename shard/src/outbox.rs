@@ -127,6 +127,11 @@ impl Outbox {
         }
     }
 
+    /// The frames, in order.
+    pub fn into_frames(self) -> impl Iterator<Item = Frame> {
+        self.frames.into_iter()
+    }
+
     /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()

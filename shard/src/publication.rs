@@ -88,7 +88,8 @@ impl Encoded {
             EncodedDelivery {
                 filter: delivery.filter,
                 except: delivery.except,
-                frame,
+                // All shards of the user are told.
+                frame: frame.shared(),
             }
         });
         Self {

@@ -27,6 +27,10 @@ pub struct ShardSettings {
     pub bad_frames: u8,
     /// How long an RPC call may stay open.
     pub rpc_timeout: Duration,
+    /// How long an RPC call of a Socket.IO client may stay open, if that is less.
+    pub socket_io_rpc_timeout: Duration,
+    /// How long such a call waits for somebody to serve its method.
+    pub rpc_wait: Duration,
     /// Most open RPC calls of one connection.
     pub rpc_open_calls: usize,
     /// Most RPC methods that one connection may serve.
@@ -82,6 +86,8 @@ impl Default for ShardSettings {
             frame_burst: 1000,
             bad_frames: 20,
             rpc_timeout: Duration::from_secs(300),
+            socket_io_rpc_timeout: Duration::from_secs(30),
+            rpc_wait: Duration::from_secs(15),
             rpc_open_calls: 256,
             rpc_methods: 1024,
             subscribers: SubscriberSettings::default(),

@@ -6,12 +6,15 @@
 
 mod closing;
 mod flushing;
+mod polling;
 mod reading;
+mod socket_io;
 mod sweeping;
 
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -22,8 +25,11 @@ use tokio::time::Instant;
 
 use crate::counters::IoCounters;
 use crate::frame::Frame;
+use crate::intake::Partial;
+use crate::mount::{Mount, Mounts, Wire};
 use crate::outbox::OutboxLimits;
 use crate::poller::Poller;
+use crate::polling::PollSession;
 use crate::settings::{ShardSettings, SubscriberSettings};
 use crate::table::{Owner, Slot, SlotToken, Table};
 use crate::turn::{FrameRef, Turn};
@@ -51,15 +57,30 @@ pub enum Lane {
     Fanout,
 }
 
-/// A message for an owner.
+/// What a connection says to its owner.
 #[derive(Debug)]
 pub struct Inbound {
-    /// Who sent it.
+    /// Who says it.
     pub token: SlotToken,
     /// Whose connection it is.
     pub owner: Owner,
-    /// Its text.
-    pub text: ByteString,
+    /// How it speaks.
+    pub wire: Wire,
+    /// What it says.
+    pub said: Said,
+}
+
+/// What an owner is told.
+#[derive(Debug)]
+pub enum Said {
+    /// An envelope.
+    Message(ByteString),
+    /// A Socket.IO client that is not connected yet wants to be, with this JSON object.
+    Connect(Option<Box<str>>),
+    /// A WebSocket that is tried for a session that polls was probed.
+    Probe,
+    /// That session is to use it from now on.
+    Upgrade,
 }
 
 /// A connection that is no longer its owner's.
@@ -133,6 +154,9 @@ pub struct Sockets {
     of_subscribers: Bounds,
     frames_per_second: u32,
     frame_burst: u16,
+    mounts: Vec<MountClock>,
+    /// The worker's number, which sessions that poll are told.
+    worker: usize,
     tick: u16,
     sweep_next: u32,
     /// Connections with bytes left to read, to be read before the next wait.
@@ -142,17 +166,47 @@ pub struct Sockets {
     /// still needs their attachments: they decide who must hear of the end.
     untold: AHashMap<SlotToken, (ConnectionId, u32)>,
     lingering: VecDeque<(Instant, SlotToken)>,
+    /// Sessions that polled and are over, until their last words are fetched.
+    over: VecDeque<(Instant, Arc<PollSession>)>,
     /// The pong of this millisecond, shared by all who ping in it.
     pong: (u64, Frame),
     ping: Frame,
+    heartbeat: Frame,
     /// Slots with an outbox.
     backlogged: usize,
+    /// Slots of sessions that poll.
+    polling: usize,
     pub(crate) io: IoCounters,
 }
 
+/// A mount as the table's clock sees it.
+#[derive(Clone, Copy, Debug)]
+struct MountClock {
+    interval: u16,
+    timeout: u16,
+    message_bytes: usize,
+}
+
+impl MountClock {
+    fn of(mount: &Mount) -> Self {
+        // Due times are compared over half the clock's range.
+        let most = i16::MAX as u16;
+        Self {
+            interval: ticks(mount.ping_interval).min(most),
+            timeout: ticks(mount.ping_timeout).min(most),
+            message_bytes: mount.message_bytes,
+        }
+    }
+}
+
 impl Sockets {
-    /// An empty room.
-    pub fn new(poller: Rc<Poller>, settings: &ShardSettings) -> Self {
+    /// An empty room for the worker of this number.
+    pub fn new(
+        poller: Rc<Poller>,
+        settings: &ShardSettings,
+        mounts: &Mounts,
+        worker: usize,
+    ) -> Self {
         Self {
             table: Table::default(),
             turn: Turn::default(),
@@ -166,15 +220,20 @@ impl Sockets {
             of_subscribers: Bounds::of_subscribers(&settings.subscribers),
             frames_per_second: settings.frames_per_second,
             frame_burst: u16::try_from(settings.frame_burst).unwrap_or(u16::MAX),
+            mounts: mounts.iter().map(MountClock::of).collect(),
+            worker,
             tick: 0,
             sweep_next: 0,
             again: Vec::new(),
             ended: Vec::new(),
             untold: AHashMap::new(),
             lingering: VecDeque::new(),
+            over: VecDeque::new(),
             pong: (0, Frame::ping()),
             ping: Frame::ping(),
+            heartbeat: Frame::packet("2"),
             backlogged: 0,
+            polling: 0,
             io: IoCounters::default(),
         }
     }
@@ -187,16 +246,24 @@ impl Sockets {
         slot.last_seen = self.tick;
         slot.allowance = self.frame_burst;
         let has_early_bytes = slot.partial.is_some();
+        let interval = match slot.wire() {
+            Wire::Plain => self.bounds(slot.owner()).ping_ticks,
+            Wire::SocketIo(mount) => self.clock(mount).interval,
+        };
         let is_backlogged = slot.outbox.is_some();
-        let owner = slot.owner();
         let token = self.table.insert(slot);
         // Spread over half an interval, so that a burst of connects is no burst of pings.
         let spread = token.index().wrapping_mul(2_654_435_761) >> 16;
-        let half = self.bounds(owner).ping_ticks / 2;
+        let half = interval / 2;
         let tick = self.tick;
         if let Some(slot) = self.table.get_mut(token) {
             slot.ping_due = tick.wrapping_add(half + (spread % u32::from(half.max(1))) as u16);
-            if let Err(err) = self.poller.add(&slot.socket, token) {
+            if let Some(session) = slot.session() {
+                session.settle(self.worker, token);
+                self.polling += 1;
+            } else if let Some(socket) = &slot.socket
+                && let Err(err) = self.poller.add(socket, token)
+            {
                 self.table.remove(token);
                 return Err(err);
             }
@@ -215,7 +282,11 @@ impl Sockets {
     pub fn detach(&mut self, token: SlotToken) -> Option<Slot> {
         self.flush_one(token);
         let slot = self.take(token)?;
-        if let Err(err) = self.poller.delete(&slot.socket) {
+        if let Some(session) = slot.session() {
+            session.depart();
+        } else if let Some(socket) = &slot.socket
+            && let Err(err) = self.poller.delete(socket)
+        {
             tracing::error!(%err, "a socket that moves was not watched");
         }
         Some(slot)
@@ -239,6 +310,13 @@ impl Sockets {
         if slot.owner() == Owner::Leaving {
             return false;
         }
+        let frame = match slot.wire() {
+            Wire::Plain => frame,
+            Wire::SocketIo(_) => match self.turn.for_socket_io(frame) {
+                Some(frame) => frame,
+                None => return false,
+            },
+        };
         if slot.outbox.is_some() {
             return self.post_behind(token, frame);
         }
@@ -315,6 +393,11 @@ impl Sockets {
         self.table.get(token).map(|slot| (slot.id, slot.owner()))
     }
 
+    /// How a connection speaks; plain if it is gone.
+    pub fn wire(&self, token: SlotToken) -> Wire {
+        self.table.get(token).map_or(Wire::Plain, Slot::wire)
+    }
+
     /// Milliseconds since a frame last came in, in steps of a tick.
     pub fn silence(&self, token: SlotToken) -> Option<u64> {
         let slot = self.table.get(token)?;
@@ -358,12 +441,15 @@ impl Sockets {
 
     /// Waiting frames and bytes of every owner that has any.
     pub fn backlogs(&self, mut each: impl FnMut(Owner, usize, usize)) {
-        if self.backlogged == 0 {
+        if self.backlogged == 0 && self.polling == 0 {
             return;
         }
         for (_, slot) in self.table.iter() {
             if let Some(outbox) = &slot.outbox {
                 each(slot.owner(), outbox.frames(), outbox.bytes());
+            } else if let Some(session) = slot.session() {
+                let (frames, bytes) = session.backlog();
+                each(slot.owner(), frames, bytes);
             }
         }
     }
@@ -429,7 +515,8 @@ impl Sockets {
 
     fn watch_output(&mut self, token: SlotToken, on: bool) {
         if let Some(slot) = self.table.get(token)
-            && let Err(err) = self.poller.watch_output(&slot.socket, token, on)
+            && let Some(socket) = &slot.socket
+            && let Err(err) = self.poller.watch_output(socket, token, on)
         {
             tracing::error!(%err, "cannot change what a socket is watched for");
         }
@@ -444,6 +531,7 @@ impl Sockets {
         if slot.outbox.is_some() {
             self.backlogged -= 1;
         }
+        self.polling -= usize::from(slot.session().is_some());
         Some(slot)
     }
 }

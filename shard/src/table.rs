@@ -4,12 +4,16 @@
 //! that comes after a connection has ended finds nothing instead of its successor. Slots live in
 //! chunks that are given back when empty, so that the table shrinks after a peak.
 
+use std::num::NonZeroU8;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use dormouse_protocol::ConnectionId;
 
 use crate::intake::Partial;
+use crate::mount::{MountId, Wire};
 use crate::outbox::Outbox;
+use crate::polling::PollSession;
 
 const CHUNK: usize = 256;
 
@@ -62,7 +66,8 @@ pub struct Slot {
     pub(crate) id: ConnectionId,
     pub(crate) partial: Option<Box<Partial>>,
     pub(crate) outbox: Option<Box<Outbox>>,
-    pub(crate) socket: OwnedFd,
+    /// `None` while a Socket.IO connection polls: its session is in `partial`.
+    pub(crate) socket: Option<OwnedFd>,
     generation: u32,
     owner: u32,
     /// First and last frame of the current turn that wait to be flushed.
@@ -70,13 +75,41 @@ pub struct Slot {
     pub(crate) tail: u32,
     /// When a frame last came in, in ticks of the worker (wraps).
     pub(crate) last_seen: u16,
-    /// When the next protocol ping is due, in ticks (wraps).
+    /// When the next ping is due, in ticks (wraps); while a Socket.IO client owes its pong, when
+    /// its time is over.
     pub(crate) ping_due: u16,
     /// Inbound frames it may still send at once.
     pub(crate) allowance: u16,
     pub(crate) bad_frames: u8,
-    /// The peer sent a close frame or its FIN.
-    pub(crate) peer_closed: bool,
+    flags: Flags,
+}
+
+/// Small facts in one byte that is never zero, so that an absent slot takes no more room than one
+/// that is there. The two bits of [`Flags::MOUNT`] are 0 for the plain transport, else the
+/// Socket.IO mount plus one.
+#[derive(Clone, Copy, Debug)]
+struct Flags(NonZeroU8);
+
+impl Flags {
+    const ALWAYS: NonZeroU8 = NonZeroU8::MIN;
+    const PEER_CLOSED: u8 = 1 << 1;
+    const OWES_PONG: u8 = 1 << 2;
+    const PROBES: u8 = 1 << 3;
+    const MOUNT_SHIFT: u32 = 4;
+    const MOUNT: u8 = 0b11 << Self::MOUNT_SHIFT;
+
+    fn has(self, bit: u8) -> bool {
+        self.0.get() & bit != 0
+    }
+
+    fn put(&mut self, bits: u8, value: u8) {
+        let rest = self.0.get() & !bits;
+        self.0 = Self::ALWAYS | (rest | value);
+    }
+
+    fn set(&mut self, bit: u8, on: bool) {
+        self.put(bit, if on { bit } else { 0 });
+    }
 }
 
 const OWNER_LOBBY: u32 = u32::MAX;
@@ -86,6 +119,21 @@ const OWNER_SUBSCRIBER: u32 = u32::MAX - 2;
 impl Slot {
     /// A slot for a fresh socket.
     pub fn new(socket: OwnedFd, id: ConnectionId, owner: Owner) -> Self {
+        Self::of(Some(socket), id, owner)
+    }
+
+    /// A slot for a Socket.IO session that polls.
+    pub fn polling(session: Arc<PollSession>, id: ConnectionId) -> Self {
+        let mut slot = Self::of(None, id, Owner::Lobby);
+        slot.set_wire(Wire::SocketIo(session.mount()));
+        slot.partial = Some(Box::new(Partial {
+            polling: Some(session),
+            ..Partial::default()
+        }));
+        slot
+    }
+
+    fn of(socket: Option<OwnedFd>, id: ConnectionId, owner: Owner) -> Self {
         let mut slot = Self {
             id,
             partial: None,
@@ -99,7 +147,7 @@ impl Slot {
             ping_due: 0,
             allowance: 0,
             bad_frames: 0,
-            peer_closed: false,
+            flags: Flags(Flags::ALWAYS),
         };
         slot.set_owner(owner);
         slot
@@ -110,9 +158,53 @@ impl Slot {
         self.id
     }
 
-    /// The bare socket, without anything that was read or is to be written.
-    pub fn into_socket(self) -> OwnedFd {
-        self.socket
+    /// How the connection speaks.
+    pub fn wire(&self) -> Wire {
+        match (self.flags.0.get() & Flags::MOUNT) >> Flags::MOUNT_SHIFT {
+            0 => Wire::Plain,
+            mount => Wire::SocketIo(MountId::of_index(mount - 1)),
+        }
+    }
+
+    /// Says how the connection speaks.
+    pub fn set_wire(&mut self, wire: Wire) {
+        let mount = match wire {
+            Wire::Plain => 0,
+            Wire::SocketIo(mount) => mount.index() as u8 + 1,
+        };
+        self.flags.put(Flags::MOUNT, mount << Flags::MOUNT_SHIFT);
+    }
+
+    /// The peer sent a close frame or its FIN.
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.flags.has(Flags::PEER_CLOSED)
+    }
+
+    pub(crate) fn note_peer_closed(&mut self) {
+        self.flags.set(Flags::PEER_CLOSED, true);
+    }
+
+    /// Whether a Socket.IO heartbeat waits for its answer.
+    pub(crate) fn owes_pong(&self) -> bool {
+        self.flags.has(Flags::OWES_PONG)
+    }
+
+    pub(crate) fn set_owes_pong(&mut self, on: bool) {
+        self.flags.set(Flags::OWES_PONG, on);
+    }
+
+    /// Whether this is a WebSocket that a polling session may change to.
+    pub(crate) fn probes(&self) -> bool {
+        self.flags.has(Flags::PROBES)
+    }
+
+    pub(crate) fn set_probes(&mut self, on: bool) {
+        self.flags.set(Flags::PROBES, on);
+    }
+
+    /// The session of a connection that polls.
+    pub(crate) fn session(&self) -> Option<&Arc<PollSession>> {
+        self.partial.as_ref()?.polling.as_ref()
     }
 
     /// What the connection belongs to.

@@ -15,8 +15,21 @@ pub struct FrameRef(u32);
 #[derive(Debug)]
 struct Held {
     frame: Option<Frame>,
+    /// The same for Socket.IO clients, once one of them is among the recipients.
+    twin: Twin,
     /// Nodes that point here, plus one while the frame is held; or the next free place.
     uses: u32,
+}
+
+/// Where the Socket.IO form of a held frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Twin {
+    /// Nobody has asked.
+    Unknown,
+    /// They get nothing.
+    Nothing,
+    /// A held frame of its own.
+    Held(FrameRef),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +65,7 @@ impl Turn {
     pub fn hold(&mut self, frame: Frame) -> FrameRef {
         let held = Held {
             frame: Some(frame),
+            twin: Twin::Unknown,
             uses: 1,
         };
         match self.free_frames.pop() {
@@ -72,7 +86,27 @@ impl Turn {
         held.uses -= 1;
         if held.uses == 0 {
             held.frame = None;
+            let twin = std::mem::replace(&mut held.twin, Twin::Unknown);
             self.free_frames.push(frame.0);
+            if let Twin::Held(twin) = twin {
+                self.release(twin);
+            }
+        }
+    }
+
+    /// The held frame in its Socket.IO form, made at the first call; `None` when there is none.
+    pub fn for_socket_io(&mut self, frame: FrameRef) -> Option<FrameRef> {
+        let twin = match self.frames.get(frame.0 as usize)?.twin {
+            Twin::Unknown => match self.frame(frame).for_socket_io() {
+                Some(form) => Twin::Held(self.hold(form)),
+                None => Twin::Nothing,
+            },
+            known => known,
+        };
+        self.frames.get_mut(frame.0 as usize)?.twin = twin;
+        match twin {
+            Twin::Held(twin) => Some(twin),
+            Twin::Unknown | Twin::Nothing => None,
         }
     }
 
@@ -162,6 +196,29 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_socket_io_form_is_made_once_and_goes_with_its_frame() {
+        let mut turn = Turn::default();
+        let frame = turn.hold(Frame::text(r#"{"event":"x"}"#));
+        let (mut head, mut tail) = (NONE, NONE);
+        for _ in 0..3 {
+            let form = turn.for_socket_io(frame).unwrap();
+            turn.append(&mut head, &mut tail, form);
+        }
+        assert_eq!(turn.held(), 2);
+        turn.release(frame);
+        assert_eq!(turn.held(), 1, "recipients still have it");
+        while let Some(form) = turn.pop(&mut head, &mut tail) {
+            assert_eq!(&turn.frame(form).bytes()[2..], br#"42["x"]"#);
+            turn.release(form);
+        }
+        assert_eq!(turn.held(), 0);
+        let nothing = turn.hold(Frame::text(r#"{"event":"pong"}"#));
+        assert!(turn.for_socket_io(nothing).is_none());
+        turn.release(nothing);
+        assert_eq!(turn.held(), 0);
+    }
 
     #[test]
     fn lists_keep_their_order_and_give_everything_back() {

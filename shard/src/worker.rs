@@ -34,6 +34,7 @@ use crate::manager::ConnectionManager;
 use crate::manager::outlet::Outlet;
 use crate::manager::state::State;
 use crate::message::{HubMessage, ShardMessage};
+use crate::mount::{Mounts, Wire};
 use crate::overrides::Overrides;
 use crate::report::ShardCounters;
 use crate::settings::ShardSettings;
@@ -58,6 +59,8 @@ pub struct Common {
     pub application: Arc<dyn Application>,
     /// Verifies first messages.
     pub gate: Arc<dyn Gate>,
+    /// Where Socket.IO is served.
+    pub mounts: Arc<Mounts>,
     /// Attachments of sleeping shards.
     pub store: Store,
     /// Events that workers have been told of and have not handed out yet, each counted once for
@@ -161,7 +164,10 @@ impl Worker {
             match self.common.store.load(state.name()) {
                 Ok(loaded) => {
                     let sockets = self.sockets.borrow();
-                    state.restore(loaded, |token| sockets.member_of(index, token));
+                    state.restore(loaded, |token| {
+                        let id = sockets.member_of(index, token)?;
+                        Some((id, sockets.wire(token)))
+                    });
                 }
                 Err(err) => tracing::error!(%err, shard = %state.name(), "cannot wake a shard"),
             }
@@ -350,6 +356,14 @@ impl Outlet for WorkerOutlet<'_> {
 
     fn close(&mut self, connection: SlotToken, code: CloseCode, reason: &str) {
         self.sockets.close(connection, code, reason);
+    }
+
+    fn kick(&mut self, connection: SlotToken, code: CloseCode, reason: &str) {
+        self.sockets.kick(connection, code, reason);
+    }
+
+    fn wire(&self, connection: SlotToken) -> Wire {
+        self.sockets.wire(connection)
     }
 
     fn count_bad_frame(&mut self, from: SlotToken) -> u8 {

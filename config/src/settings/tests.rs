@@ -66,6 +66,24 @@ fn the_defaults_are_those_of_the_contracts() {
         (25_600, 1024)
     );
 
+    let socket_io = &settings.socket_io;
+    let seconds = [
+        (socket_io.ping_interval, 15),
+        (socket_io.ping_timeout, 45),
+        (socket_io.connect_deadline, 20),
+        (socket_io.upgrade_deadline, 10),
+        (socket_io.rpc_timeout, 30),
+        (socket_io.rpc_wait, 15),
+    ];
+    for (time, seconds) in seconds {
+        assert_eq!(time, Duration::from_secs(seconds));
+    }
+    assert_eq!(socket_io.message.as_u64(), 10 << 20);
+    assert_eq!(
+        (socket_io.max_pending, socket_io.max_pending_per_address),
+        (10_000, 1000)
+    );
+
     let http = &settings.http;
     assert_eq!(http.body.as_u64(), 10 << 20);
     assert_eq!(http.header_timeout, Duration::from_secs(5));
@@ -142,6 +160,15 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("limits.rpc_open_calls", &["1", "100000"], &["0", "100001"]),
     ("limits.connections_per_worker", &["1", "1000000"], &["0", "1000001"]),
     ("limits.backlog", &["1", "65535"], &["0", "65536"]),
+    ("socket_io.ping_interval", &["250ms", "60m"], &["249ms", "61m", ""]),
+    ("socket_io.ping_timeout", &["250ms", "60m"], &["249ms", "61m", ""]),
+    ("socket_io.connect_deadline", &["10ms", "10m"], &["9ms", "601s", ""]),
+    ("socket_io.upgrade_deadline", &["10ms", "10m"], &["9ms", "601s", ""]),
+    ("socket_io.message", &["1 KiB", "256 MiB"], &["1023", "257 MiB", ""]),
+    ("socket_io.max_pending", &["0", "1000000"], &["1000001", "-1", ""]),
+    ("socket_io.max_pending_per_address", &["1", "1000000"], &["0", "1000001", ""]),
+    ("socket_io.rpc_timeout", &["10ms", "1h"], &["9ms", "61m", ""]),
+    ("socket_io.rpc_wait", &["1ms", "1h"], &["0s", "61m", ""]),
     ("http.body", &["1 KiB", "1 GiB", "100 MB"], &["1023 B", "1025 MiB"]),
     ("http.header_timeout", &["100ms", "5m"], &["99ms", "301s"]),
     ("http.keep_alive", &["1s", "1h"], &["999ms", "3601s"]),

@@ -14,6 +14,7 @@ use dormouse_config::CorsOrigin;
 use super::errors::ApiError;
 use super::raw_response::request_id;
 use crate::app_state::AppState;
+use crate::listeners::Surface;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Requested-With, X-Request-Id, \
@@ -37,6 +38,11 @@ pub async fn manners(
     let id = request_id(request.headers());
     let correlation = request.headers().get("x-correlation-id").cloned();
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_open = state.as_deref().is_some_and(|state| {
+        let (path, query) = (request.path(), request.query_string());
+        let mount = state.socket_io.mount_of(Surface::Main, path, query);
+        mount.is_some()
+    });
     let mut response = match early_answer(&request, state.as_deref()) {
         Some(answer) => request.into_response(answer),
         // The request must not be cloned before: routing needs it alone.
@@ -68,7 +74,12 @@ pub async fn manners(
     let listed = state
         .as_deref()
         .map_or(&[][..], |state| &state.settings.http.cors_origins);
-    allow_origin(headers, origin.as_ref(), listed, is_development);
+    if is_open {
+        // Pages of any origin may poll; what they send as credentials is in their packets.
+        set(headers, "access-control-allow-origin", "*");
+    } else {
+        allow_origin(headers, origin.as_ref(), listed, is_development);
+    }
     // The path alone: queries may hold tokens and tickets.
     let plain = response.request();
     if let Some(state) = &state {
@@ -90,7 +101,10 @@ fn early_answer(request: &ServiceRequest, state: Option<&AppState>) -> Option<Ht
         return Some(
             HttpResponse::NoContent()
                 .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS))
-                .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS))
+                .insert_header((
+                    header::ACCESS_CONTROL_ALLOW_HEADERS,
+                    request_headers(request),
+                ))
                 .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
                 .finish(),
         );
@@ -107,6 +121,16 @@ fn early_answer(request: &ServiceRequest, state: Option<&AppState>) -> Option<Ht
         .parse::<u64>()
         .ok()?;
     (length > most).then(|| ApiError::too_large(most).response(""))
+}
+
+/// The headers that a page may send: what it asks for where any may be, else the usual ones.
+fn request_headers(request: &ServiceRequest) -> HeaderValue {
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
+        .filter(|_| request.query_string().contains("EIO="));
+    let usual = HeaderValue::from_static(REQUEST_HEADERS);
+    asked.cloned().unwrap_or(usual)
 }
 
 /// Errors get the request's id, and those of the framework the common shape.

@@ -78,6 +78,11 @@ impl RawResponse {
         Self::new(status, "application/json", json, request_id)
     }
 
+    /// A JSON body.
+    pub fn json(status: u16, body: String, request_id: &str) -> Self {
+        Self::new(status, "application/json", body, request_id)
+    }
+
     /// Adds a header.
     pub fn header(&mut self, name: &str, value: &str) {
         let _ = write!(self.head, "{name}: {value}\r\n");

@@ -16,6 +16,7 @@ use crate::http::raw_response::request_id;
 use crate::listeners::Surface;
 use crate::live;
 use crate::metrics;
+use crate::socket_io::polling;
 
 /// Registers everything for one surface.
 pub fn routes(config: &mut web::ServiceConfig, state: &Arc<AppState>, surface: Surface) {
@@ -37,9 +38,8 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
     endpoints.extend(metrics::route::endpoints(surface));
     endpoints.extend(openapi::endpoints());
     if surface == Surface::Main {
-        for path in ["/v1/updates", "/v1/websocket"] {
-            endpoints.push(Endpoint::with_or_without_slash(path).any(not_an_upgrade));
-        }
+        endpoints.push(Endpoint::with_or_without_slash("/v1/updates").any(updates));
+        endpoints.push(Endpoint::with_or_without_slash("/v1/websocket").any(not_an_upgrade));
         endpoints.extend(auth::endpoints());
         endpoints.extend(account::endpoints());
         endpoints.extend(kv::endpoints());
@@ -62,6 +62,19 @@ async fn unknown(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         "nothing is served at {}",
         request.path()
     )))
+}
+
+/// Long polling of Socket.IO, or no upgrade.
+async fn updates(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> HttpResponse {
+    let (path, query) = (request.path(), request.query_string());
+    match state.socket_io.mount_of(Surface::Main, path, query) {
+        Some(mount) => polling::answer(&state, mount, &request, payload).await,
+        None => not_an_upgrade(request, state).await,
+    }
 }
 
 /// A WebSocket endpoint asked for without an upgrade that HTTP recognises as one.

@@ -21,5 +21,8 @@ mod program_stop;
 mod program_token;
 mod rpc;
 mod sleeping;
+mod socket_io;
+mod socket_io_polling;
+mod socket_io_rpc;
 mod store_faults;
 mod tickets;

@@ -32,7 +32,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 fn read(bytes: &[u8]) -> Result<Vec<Incoming>, IntakeFault> {
     let (mut bytes, mut message) = (BytesMut::from(bytes), None);
     let mut all = Vec::new();
-    while let Some(incoming) = next(&mut bytes, &mut message, MOST)? {
+    while let Some(incoming) = next(&mut bytes, &mut message, MOST, false)? {
         all.push(incoming);
     }
     Ok(all)
@@ -210,7 +210,7 @@ proptest! {
         for piece in wire.chunks(cut) {
             partial.frame.extend_from_slice(piece);
             while let Some(incoming) =
-                next(&mut partial.frame, &mut partial.message, MOST).unwrap()
+                next(&mut partial.frame, &mut partial.message, MOST, false).unwrap()
             {
                 if incoming != Incoming::Fragment {
                     read.push(incoming);

@@ -11,6 +11,7 @@ use super::state::{Deferred, State, ack, delivered_ack};
 use crate::application::{EventOutcome, EventReply};
 use crate::command::Command;
 use crate::message::{HubMessage, Replies, ShardDelivery, ShardMessage};
+use crate::mount::Wire;
 use crate::table::SlotToken;
 use crate::worker::Worker;
 
@@ -113,12 +114,25 @@ impl ConnectionManager {
         self.watch_for_silence(ctx);
     }
 
-    fn receive(&mut self, from: SlotToken, text: &str, read_at: Instant, ctx: &mut Context<Self>) {
+    fn receive(
+        &mut self,
+        from: SlotToken,
+        wire: Wire,
+        text: &str,
+        read_at: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let deferred = {
             let mut out = self.worker.outlet(self.index);
             let application = self.worker.application();
-            self.state
-                .receive(from, text, self.worker.settings(), application, &mut out)
+            self.state.receive(
+                from,
+                wire,
+                text,
+                self.worker.settings(),
+                application,
+                &mut out,
+            )
         };
         self.worker.count(|counters| {
             counters.messages += 1;
@@ -175,10 +189,7 @@ impl ConnectionManager {
                 }));
             }
             Deferred::Call {
-                from,
-                event,
-                data,
-                correlation,
+                call,
                 here,
                 mut others,
             } => {
@@ -195,10 +206,7 @@ impl ConnectionManager {
                     {
                         let mut out = this.worker.outlet(this.index);
                         this.state.place_call(
-                            from,
-                            &event,
-                            &data,
-                            correlation.as_deref(),
+                            call.request(),
                             found.into_iter(),
                             this.worker.settings(),
                             &mut out,
@@ -287,6 +295,11 @@ impl ConnectionManager {
             } => {
                 let _ = reply.send(self.state.count(client_type, &filter));
             }
+            HubMessage::Registered { method, found } => {
+                let settings = self.worker.settings();
+                self.state
+                    .place_waiting(&method, &found, settings, &mut out);
+            }
             HubMessage::Inspect(reply) => {
                 let _ = reply.send(self.state.attachments(&out));
             }
@@ -323,7 +336,7 @@ impl ConnectionManager {
         let mut closed = 0;
         for member in self.state.members().iter() {
             if opened_with.is_none() || member.attachment.token_hash == opened_with {
-                out.close(member.token, code, reason);
+                out.kick(member.token, code, reason);
                 closed += 1;
             }
         }
@@ -400,11 +413,12 @@ impl Handler<ShardMessage> for ConnectionManager {
         match message {
             ShardMessage::Inbound {
                 token,
+                wire,
                 text,
                 read_at,
             } => {
                 self.last_event = read_at;
-                self.receive(token, &text, read_at, ctx);
+                self.receive(token, wire, &text, read_at, ctx);
                 self.watch_calls(ctx);
             }
             other => {
@@ -412,7 +426,8 @@ impl Handler<ShardMessage> for ConnectionManager {
                 match other {
                     ShardMessage::Join { token, attachment } => {
                         self.worker.joined(self.index, attachment.connected_at);
-                        self.state.join(token, attachment);
+                        let wire = self.worker.outlet(self.index).wire(token);
+                        self.state.join(token, wire, attachment);
                     }
                     ShardMessage::Ended(token) => {
                         let left = {

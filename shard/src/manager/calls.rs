@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::outlet::Outlet;
-use super::rpc::{self, OpenCall, Rpc, Target};
+use super::rpc::{self, CallRequest, OpenCall, Rpc, Target, WaitingCall};
 use super::state::{Deferred, State, ack};
 use crate::frame::Frame;
 use crate::message::{HubMessage, RpcFound, RpcLevel};
+use crate::mount::Wire;
 use crate::settings::ShardSettings;
 use crate::table::SlotToken;
 
@@ -30,7 +31,7 @@ impl State {
         let registers = message.event == event::RPC_REGISTER;
         let kind = if registers { "register" } else { "unregister" };
         let Some(method) = wire::method(message.payload) else {
-            return refuse_registration(from, kind, "invalid method name", message, out);
+            return refuse_registration(from, kind, "Invalid method name", message, out);
         };
         self.is_stored = false;
         let rpc = self.rpc_mut();
@@ -49,11 +50,62 @@ impl State {
             &frames::event(name, &serde_json::json!({ "method": method })),
         );
         ack(from, message.correlation, r#"{"ok":true}"#, out);
+        if registers {
+            self.announce_method(from, &method, settings, out);
+        }
+    }
+
+    /// Calls that wait for a method, here or in the user's other shards, can be placed.
+    fn announce_method(
+        &mut self,
+        server: SlotToken,
+        method: &str,
+        settings: &ShardSettings,
+        out: &mut impl Outlet,
+    ) {
+        let Some(found) = self.find_targets(method, false, None) else {
+            return;
+        };
+        for call in self.rpc_mut().take_waiting(method, Some(server)) {
+            self.place_call(
+                call.request(),
+                std::iter::once(found.clone()),
+                settings,
+                out,
+            );
+        }
+        if out.has_siblings() {
+            let method = Arc::from(method);
+            out.tell_siblings(HubMessage::Registered { method, found });
+        }
+    }
+
+    /// A connection of another shard serves a method now.
+    pub fn place_waiting(
+        &mut self,
+        method: &str,
+        found: &RpcFound,
+        settings: &ShardSettings,
+        out: &mut impl Outlet,
+    ) {
+        let waiting = self
+            .rpc
+            .as_mut()
+            .map_or_else(Vec::new, |rpc| rpc.take_waiting(method, None));
+        for call in waiting {
+            self.place_call(
+                call.request(),
+                std::iter::once(found.clone()),
+                settings,
+                out,
+            );
+        }
     }
 
     pub(super) fn call(
         &mut self,
         from: SlotToken,
+        speaks: Wire,
         message: &Envelope<'_>,
         settings: &ShardSettings,
         out: &mut impl Outlet,
@@ -62,15 +114,22 @@ impl State {
             .payload
             .filter(|data| wire::Call::parse(data).is_some())
         else {
-            let value = wire::failure("method must be a non-empty string", None, false);
+            let error = "Invalid parameters: method is required";
+            let value = wire::failure(error, None, false);
             ack(from, message.correlation, &value, out);
             return None;
         };
         let call = wire::Call::parse(data)?;
-        let ask_users =
-            self.members.get(from)?.attachment.labels.client_type != ClientType::UserScoped;
+        let labels = &self.members.get(from)?.attachment.labels;
+        let ask_users = labels.client_type != ClientType::UserScoped && !speaks.is_socket_io();
         let here = self.find_targets(&call.method, ask_users, Some(from));
-        let event: Box<str> = (*message.event).into();
+        let request = CallRequest {
+            from,
+            wire: speaks,
+            event: &message.event,
+            data,
+            correlation: message.correlation,
+        };
         if out.has_siblings() {
             let (reply, others) = mpsc::unbounded_channel();
             let method = Arc::from(&*call.method);
@@ -79,25 +138,13 @@ impl State {
                 ask_users,
                 reply,
             });
-            let correlation = message.correlation.map(RawValue::to_owned);
             return Some(Deferred::Call {
-                from,
-                event,
-                data: data.to_owned(),
-                correlation,
+                call: request.hold(),
                 here,
                 others,
             });
         }
-        self.place_call(
-            from,
-            &event,
-            data,
-            message.correlation,
-            here.into_iter(),
-            settings,
-            out,
-        );
+        self.place_call(request, here.into_iter(), settings, out);
         None
     }
 
@@ -128,7 +175,9 @@ impl State {
             let mut connections = Vec::new();
             self.members.select(&filter, |member| {
                 let labels = &member.attachment.labels;
-                if labels.client_type == client_type && Some(member.token) != caller {
+                // Socket.IO clients say what they serve, so they are asked for nothing else.
+                let may_serve = member.wire == Wire::Plain && Some(member.token) != caller;
+                if labels.client_type == client_type && may_serve {
                     connections.push(member.attachment.connection_id);
                 }
             });
@@ -147,17 +196,20 @@ impl State {
     }
 
     /// Sends a call to the best of what was found, or tells the caller that there is nobody.
-    #[expect(clippy::too_many_arguments, reason = "a call is what it is")]
     pub fn place_call(
         &mut self,
-        from: SlotToken,
-        event_name: &str,
-        data: &RawValue,
-        correlation: Option<&RawValue>,
+        request: CallRequest<'_>,
         found: impl Iterator<Item = RpcFound>,
         settings: &ShardSettings,
         out: &mut impl Outlet,
     ) {
+        let CallRequest {
+            from,
+            wire: speaks,
+            event: event_name,
+            data,
+            correlation,
+        } = request;
         let Some(call) = wire::Call::parse(data).filter(|_| self.members.get(from).is_some())
         else {
             return;
@@ -179,15 +231,18 @@ impl State {
             best.sort_by_key(|found| std::cmp::Reverse(found.order));
             best.truncate(1);
         }
-        let Some(level) = level else {
+        if level.is_none() && (!speaks.is_socket_io() || correlation.is_none()) {
             let value = wire::failure("no connection serves this method", None, false);
             return ack(from, correlation, &value, out);
-        };
+        }
         // A call that wants no answer is not open.
         if correlation.is_some() && self.rpc_mut().open_calls_of(from) >= settings.rpc_open_calls {
             let value = wire::failure("too many open calls; wait for answers", None, false);
             return ack(from, correlation, &value, out);
         }
+        let Some(level) = level else {
+            return self.wait_for_server(request, &call.method, settings, out);
+        };
         let id = rpc::new_id(self.name.number);
         let name = if level == RpcLevel::Users {
             event_name
@@ -206,16 +261,45 @@ impl State {
             })
             .collect();
         if let Some(correlation) = correlation {
+            let timeout = match speaks {
+                Wire::Plain => settings.rpc_timeout,
+                Wire::SocketIo(_) => settings.rpc_timeout.min(settings.socket_io_rpc_timeout),
+            };
             let call = OpenCall {
                 caller: from,
+                wire: speaks,
                 correlation: correlation.to_owned(),
                 method: (*call.method).into(),
                 targets: targets.clone(),
-                deadline: rpc::deadline(settings.rpc_timeout),
+                deadline: rpc::deadline(timeout),
             };
             self.rpc_mut().open(id, call);
         }
         self.send_to_targets(&targets, frame, out);
+    }
+
+    /// Keeps a call of a Socket.IO client until its method is served: a daemon that reconnects
+    /// registers its methods anew.
+    fn wait_for_server(
+        &mut self,
+        request: CallRequest<'_>,
+        method: &str,
+        settings: &ShardSettings,
+        out: &mut impl Outlet,
+    ) {
+        let rpc = self.rpc_mut();
+        let is_own = rpc
+            .registration(method)
+            .is_some_and(|entry| entry.token == request.from);
+        if is_own {
+            let value = wire::failure("Cannot call RPC on the same socket", None, false);
+            return ack(request.from, request.correlation, &value, out);
+        }
+        rpc.wait(WaitingCall {
+            call: request.hold(),
+            method: method.into(),
+            deadline: rpc::deadline(settings.rpc_wait),
+        });
     }
 
     fn send_to_targets(&self, targets: &[Target], frame: Frame, out: &mut impl Outlet) {
@@ -273,12 +357,11 @@ impl State {
         out: &mut impl Outlet,
     ) {
         if let Some(call) = self.rpc.as_mut().and_then(|rpc| rpc.answer(id, from)) {
-            ack(
-                call.caller,
-                Some(&call.correlation),
-                &wire::answer(value, id),
-                out,
-            );
+            let value = match call.wire {
+                Wire::Plain => wire::answer(value, id),
+                Wire::SocketIo(_) => wire::result(value, id),
+            };
+            ack(call.caller, Some(&call.correlation), &value, out);
         }
     }
 
@@ -312,7 +395,7 @@ impl State {
             return;
         };
         for (id, call) in rpc.forget_target(connection) {
-            let value = wire::failure("the serving connection is gone", Some(&id), false);
+            let value = wire::failure("RPC target disconnected", Some(&id), false);
             ack(call.caller, Some(&call.correlation), &value, out);
         }
         if rpc.is_empty() {
@@ -328,8 +411,17 @@ impl State {
             .map_or_else(Vec::new, |rpc| rpc.expire(now));
         for (id, call) in expired {
             self.cancel_targets(&id, &call, out);
-            let value = wire::failure("no answer in time", Some(&id), true);
+            let value = wire::failure("operation has timed out", Some(&id), true);
             ack(call.caller, Some(&call.correlation), &value, out);
+        }
+        let given_up = self
+            .rpc
+            .as_mut()
+            .map_or_else(Vec::new, |rpc| rpc.take_given_up(now));
+        for waiting in given_up {
+            let request = waiting.call.request();
+            let value = wire::failure("RPC method not available", None, false);
+            ack(request.from, request.correlation, &value, out);
         }
     }
 

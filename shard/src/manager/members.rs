@@ -4,6 +4,7 @@ use ahash::AHashMap;
 use dormouse_protocol::stats::ByType;
 use dormouse_protocol::{Attachment, ClientType, ConnectionId, Filter, Labels};
 
+use crate::mount::Wire;
 use crate::table::SlotToken;
 
 /// One connection.
@@ -11,6 +12,8 @@ use crate::table::SlotToken;
 pub struct Member {
     /// Its slot in the worker's table.
     pub token: SlotToken,
+    /// How it speaks.
+    pub wire: Wire,
     /// What is known of it.
     pub attachment: Box<Attachment>,
 }
@@ -274,6 +277,7 @@ mod tests {
         id[..4].copy_from_slice(&number.to_le_bytes());
         Member {
             token: SlotToken::from_bits(u64::from(number)),
+            wire: Wire::Plain,
             attachment: Box::new(Attachment {
                 connection_id: ConnectionId::from_bytes(id),
                 user_id: "u".into(),

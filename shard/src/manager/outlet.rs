@@ -4,6 +4,7 @@ use dormouse_protocol::CloseCode;
 
 use crate::frame::Frame;
 use crate::message::HubMessage;
+use crate::mount::Wire;
 use crate::sockets::Lane;
 use crate::table::SlotToken;
 use crate::turn::FrameRef;
@@ -20,6 +21,12 @@ pub trait Outlet {
     fn post(&mut self, to: SlotToken, frame: FrameRef, lane: Lane) -> bool;
     /// Begins to close a connection.
     fn close(&mut self, connection: SlotToken, code: CloseCode, reason: &str);
+    /// Closes a connection that is not to come back by itself.
+    fn kick(&mut self, connection: SlotToken, code: CloseCode, reason: &str) {
+        self.close(connection, code, reason);
+    }
+    /// How a connection speaks.
+    fn wire(&self, connection: SlotToken) -> Wire;
     /// Counts a message that was no envelope; returns how many came in a row.
     fn count_bad_frame(&mut self, from: SlotToken) -> u8;
     /// Ends a row of bad messages.

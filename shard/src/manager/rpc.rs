@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use ahash::AHashMap;
-use dormouse_protocol::ConnectionId;
+use dormouse_protocol::{ConnectionId, socket_io};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::mount::Wire;
 use crate::table::SlotToken;
 
 /// Who serves a method.
@@ -30,11 +31,76 @@ pub struct Target {
     pub connection: ConnectionId,
 }
 
+/// A call before anybody is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct CallRequest<'a> {
+    /// Who calls.
+    pub from: SlotToken,
+    /// How the caller speaks: limits and failures follow it (Socket.IO contract, section 9).
+    pub wire: Wire,
+    /// The frame's event name, as the caller wrote it.
+    pub event: &'a str,
+    /// The call's data.
+    pub data: &'a RawValue,
+    /// Where to send the result.
+    pub correlation: Option<&'a RawValue>,
+}
+
+/// The same, to be kept.
+#[derive(Debug)]
+pub struct HeldCall {
+    /// Who calls.
+    pub from: SlotToken,
+    wire: Wire,
+    event: Box<str>,
+    data: Box<RawValue>,
+    correlation: Option<Box<RawValue>>,
+}
+
+impl CallRequest<'_> {
+    /// A copy to keep.
+    pub fn hold(&self) -> HeldCall {
+        HeldCall {
+            from: self.from,
+            wire: self.wire,
+            event: self.event.into(),
+            data: self.data.to_owned(),
+            correlation: self.correlation.map(RawValue::to_owned),
+        }
+    }
+}
+
+impl HeldCall {
+    /// The request.
+    pub fn request(&self) -> CallRequest<'_> {
+        CallRequest {
+            from: self.from,
+            wire: self.wire,
+            event: &self.event,
+            data: &self.data,
+            correlation: self.correlation.as_deref(),
+        }
+    }
+}
+
+/// A call whose method nobody serves yet.
+#[derive(Debug)]
+pub struct WaitingCall {
+    /// The call.
+    pub call: HeldCall,
+    /// The full method name.
+    pub method: Box<str>,
+    /// When the caller is told that nobody came.
+    pub deadline: Instant,
+}
+
 /// A call that waits for its answer.
 #[derive(Debug)]
 pub struct OpenCall {
     /// Who waits.
     pub caller: SlotToken,
+    /// How the caller speaks.
+    pub wire: Wire,
     /// The caller's own id for the request, echoed in the ack.
     pub correlation: Box<RawValue>,
     /// The full method name, for `rpc-cancel`.
@@ -50,6 +116,7 @@ pub struct OpenCall {
 pub struct Rpc {
     registry: AHashMap<Box<str>, Registration>,
     calls: AHashMap<Box<str>, OpenCall>,
+    waiting: Vec<WaitingCall>,
     /// Open calls per caller, so that the limit costs a look-up.
     open: AHashMap<SlotToken, usize>,
 }
@@ -129,14 +196,35 @@ impl Rpc {
         }
     }
 
-    /// How many calls a connection has open.
+    /// How many calls a connection has open or waiting.
     pub fn open_calls_of(&self, caller: SlotToken) -> usize {
+        let waiting = self.waiting.iter();
         self.open.get(&caller).copied().unwrap_or(0)
+            + waiting.filter(|call| call.call.from == caller).count()
+    }
+
+    /// Keeps a call until somebody serves its method.
+    pub fn wait(&mut self, call: WaitingCall) {
+        self.waiting.push(call);
+    }
+
+    /// Takes the calls that wait for a method, but for those of the connection that serves it now.
+    pub fn take_waiting(&mut self, method: &str, server: Option<SlotToken>) -> Vec<HeldCall> {
+        let is_meant =
+            |call: &mut WaitingCall| *call.method == *method && Some(call.call.from) != server;
+        let taken = self.waiting.extract_if(.., is_meant);
+        taken.map(|call| call.call).collect()
+    }
+
+    /// Takes the calls whose method nobody served in time.
+    pub fn take_given_up(&mut self, now: Instant) -> Vec<WaitingCall> {
+        let is_over = |call: &mut WaitingCall| call.deadline <= now;
+        self.waiting.extract_if(.., is_over).collect()
     }
 
     /// Whether any call is open; a shard does not sleep while one is.
     pub fn has_open_calls(&self) -> bool {
-        !self.calls.is_empty()
+        !self.calls.is_empty() || !self.waiting.is_empty()
     }
 
     /// Ends the call that `from` answers, if it was asked. First answer wins.
@@ -175,6 +263,7 @@ impl Rpc {
     /// Ends all calls of a caller that is gone, and its registrations.
     pub fn forget_connection(&mut self, token: SlotToken) -> Vec<(Box<str>, OpenCall)> {
         self.registry.retain(|_, entry| entry.token != token);
+        self.waiting.retain(|call| call.call.from != token);
         self.remove_if(|call| call.caller == token)
     }
 
@@ -194,18 +283,20 @@ impl Rpc {
 
     /// When the next call's time is over.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.calls.values().map(|call| call.deadline).min()
+        let open = self.calls.values().map(|call| call.deadline);
+        open.chain(self.waiting.iter().map(|call| call.deadline))
+            .min()
     }
 
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.registry.is_empty() && self.calls.is_empty()
+        self.registry.is_empty() && !self.has_open_calls()
     }
 }
 
-/// A fresh id for a call made in this shard: unguessable, so that only a target can answer.
+/// A fresh id for a call made in this shard. Only a connection that was asked can answer it.
 pub fn new_id(shard: u16) -> Box<str> {
-    format!("{:032x}-{shard}", rand::random::<u128>()).into()
+    socket_io::call_id(rand::random(), shard)
 }
 
 /// The number of the shard in which a call was made.

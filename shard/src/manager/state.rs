@@ -15,10 +15,11 @@ use tokio::sync::mpsc;
 
 use super::members::{Member, Members};
 use super::outlet::Outlet;
-use super::rpc::Rpc;
+use super::rpc::{HeldCall, Rpc};
 use crate::application::{Application, EventOutcome, EventRequest};
 use crate::frame::Frame;
 use crate::message::{HubMessage, RpcFound, ShardDelivery};
+use crate::mount::Wire;
 use crate::name::ShardName;
 use crate::publication::{Encoded, Publication, ReplyTo};
 use crate::record::{self, Entry};
@@ -50,14 +51,8 @@ pub enum Deferred {
     },
     /// A call waits for what the other shards find.
     Call {
-        /// Who calls.
-        from: SlotToken,
-        /// The frame's event name, as the caller wrote it.
-        event: Box<str>,
-        /// The call's data.
-        data: Box<RawValue>,
-        /// Where to send the result.
-        correlation: Option<Box<RawValue>>,
+        /// The call.
+        call: HeldCall,
         /// Candidates here.
         here: Option<RpcFound>,
         /// Candidates elsewhere.
@@ -105,21 +100,29 @@ impl State {
     }
 
     /// Takes a connection in.
-    pub fn join(&mut self, token: SlotToken, attachment: Box<Attachment>) {
+    pub fn join(&mut self, token: SlotToken, wire: Wire, attachment: Box<Attachment>) {
         self.is_stored = false;
-        self.members.insert(Member { token, attachment });
+        self.members.insert(Member {
+            token,
+            wire,
+            attachment,
+        });
     }
 
-    /// Takes stored connections in on waking. `id_of` gives the id of a slot's connection as long
-    /// as it is one of this shard; entries of others are passed over.
-    pub fn restore(&mut self, loaded: Loaded, id_of: impl Fn(SlotToken) -> Option<ConnectionId>) {
+    /// Takes stored connections in on waking. `connection` gives the id of a slot's connection, and
+    /// how it speaks, as long as it is one of this shard; entries of others are passed over.
+    pub fn restore(
+        &mut self,
+        loaded: Loaded,
+        connection: impl Fn(SlotToken) -> Option<(ConnectionId, Wire)>,
+    ) {
         self.records = u16::try_from(loaded.len()).unwrap_or(u16::MAX);
         for bytes in loaded {
             let entries = record::decode(&bytes);
             self.is_stored &= entries.is_some();
             for mut entry in entries.unwrap_or_default() {
                 let token = SlotToken::from_bits(entry.token);
-                let Some(id) = id_of(token) else {
+                let Some((id, wire)) = connection(token) else {
                     self.is_stored = false;
                     continue;
                 };
@@ -127,7 +130,11 @@ impl State {
                     self.rpc_mut().register(&method, token, order, usize::MAX);
                 }
                 let attachment = Box::new(entry.attachment(id, &self.name.user));
-                self.members.insert(Member { token, attachment });
+                self.members.insert(Member {
+                    token,
+                    wire,
+                    attachment,
+                });
             }
         }
     }
@@ -308,6 +315,7 @@ impl State {
     pub fn receive(
         &mut self,
         from: SlotToken,
+        wire: Wire,
         text: &str,
         settings: &ShardSettings,
         application: &dyn Application,
@@ -346,10 +354,12 @@ impl State {
                 self.register(from, &message, settings, out);
             }
             event::RPC_CALL | event::RPC_REQUEST => {
-                return self.call(from, &message, settings, out);
+                return self.call(from, wire, &message, settings, out);
             }
             event::RPC_RESPONSE => self.answer(from, &message, out),
             event::RPC_CANCEL => self.cancel(from, &message, out),
+            // Socket.IO has no forwarding: unknown events are ignored (its contract, section 3).
+            name if wire.is_socket_io() && !application.handles(name) => {}
             name if event::is_reserved(name) => {
                 let value = r#"{"ok":false,"error":"reserved event name"}"#;
                 ack(from, message.correlation, value, out);
@@ -372,6 +382,7 @@ impl State {
                         event: name.into(),
                         payload: message.payload.map(RawValue::to_owned),
                         reply_to,
+                        wire,
                     },
                 });
             }

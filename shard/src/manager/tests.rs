@@ -19,6 +19,7 @@ use super::state::{Deferred, State};
 use crate::application::{Application, EventOutcome, EventReply, EventRequest};
 use crate::frame::Frame;
 use crate::message::HubMessage;
+use crate::mount::Wire;
 use crate::name::ShardName;
 use crate::settings::ShardSettings;
 use crate::sockets::Lane;
@@ -73,6 +74,10 @@ impl Outlet for Notes {
     fn close(&mut self, connection: SlotToken, code: CloseCode, _: &str) {
         self.closing.insert(connection.to_bits());
         self.closed.push((connection, code));
+    }
+
+    fn wire(&self, _: SlotToken) -> Wire {
+        Wire::Plain
     }
 
     fn count_bad_frame(&mut self, from: SlotToken) -> u8 {
@@ -167,7 +172,7 @@ impl Hub {
             auth_state: AuthState::Legacy,
             token_hash: None,
         };
-        self.state.join(token, Box::new(attachment));
+        self.state.join(token, Wire::Plain, Box::new(attachment));
         Peer { token, id }
     }
 
@@ -193,7 +198,14 @@ impl Hub {
     /// A peer says something; returns what has to wait.
     fn say_deferred(&mut self, from: Peer, text: &str) -> Option<Deferred> {
         let (state, out) = (&mut self.state, &mut self.out);
-        let deferred = state.receive(from.token, text, &self.settings, &TestApplication, out);
+        let deferred = state.receive(
+            from.token,
+            Wire::Plain,
+            text,
+            &self.settings,
+            &TestApplication,
+            out,
+        );
         assert_eq!(self.out.turn.held(), 0, "every hold is released");
         deferred
     }

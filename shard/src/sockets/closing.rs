@@ -7,17 +7,37 @@
 use std::io;
 
 use bytes::Bytes;
-use dormouse_protocol::CloseCode;
+use dormouse_protocol::{CloseCode, socket_io};
 use tokio::time::Instant;
 
 use super::{LINGER, Sockets};
 use crate::frame::Frame;
+use crate::mount::Wire;
 use crate::table::{Owner, Slot, SlotToken};
 
 impl Sockets {
     /// Closes a connection with a code and a reason, then waits a little for the peer to agree.
     pub fn close(&mut self, token: SlotToken, code: CloseCode, reason: &str) {
-        self.begin_close(token, code, Frame::close(code, reason));
+        let frame = match self.wire(token) {
+            Wire::Plain => Frame::close(code, reason),
+            // Socket.IO clients see 1005 whatever the reason (Socket.IO contract, section 2).
+            Wire::SocketIo(_) => Frame::empty_close(),
+        };
+        self.begin_close(token, code, frame);
+    }
+
+    /// Closes a connection on somebody's word. Socket.IO clients come back by themselves unless
+    /// they are told not to, so they are, but for codes that ask them to come back.
+    pub fn kick(&mut self, token: SlotToken, code: CloseCode, reason: &str) {
+        let comes_back = [
+            CloseCode::GOING_AWAY,
+            CloseCode::RESTART,
+            CloseCode::SLOW_CONSUMER,
+        ];
+        if self.wire(token).is_socket_io() && !comes_back.contains(&code) {
+            self.send(token, Frame::packet(&socket_io::disconnected()));
+        }
+        self.close(token, code, reason);
     }
 
     /// Echoes the peer's close frame.
@@ -46,6 +66,7 @@ impl Sockets {
     }
 
     fn begin_close(&mut self, token: SlotToken, code: CloseCode, frame: Frame) {
+        self.take_change(token);
         let Some(slot) = self.table.get_mut(token) else {
             return;
         };
@@ -54,6 +75,9 @@ impl Sockets {
             return;
         }
         self.io.count_close(code);
+        if slot.socket.is_none() {
+            return self.end_polling(token, id, owner);
+        }
         slot.partial = None;
         if let Some(outbox) = &mut slot.outbox {
             // A reader that is too slow would not live to see the frame behind megabytes.
@@ -86,9 +110,11 @@ impl Sockets {
         if slot.outbox.is_some() || slot.head != crate::table::NONE {
             return;
         }
-        // The peer may be gone already; there is nobody to tell.
-        let _ = rustix::net::shutdown(&slot.socket, rustix::net::Shutdown::Write);
-        if slot.peer_closed {
+        if let Some(socket) = &slot.socket {
+            // The peer may be gone already; there is nobody to tell.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+        }
+        if slot.peer_closed() {
             self.take(token);
         } else {
             self.watch_output(token, false);
@@ -114,7 +140,7 @@ impl Sockets {
         if slot.owner() == Owner::Leaving {
             return self.peer_gone(token);
         }
-        slot.peer_closed = true;
+        slot.note_peer_closed();
         while let Some(frame) = self.turn.pop(&mut slot.head, &mut slot.tail) {
             self.turn.release(frame);
         }
@@ -126,6 +152,13 @@ impl Sockets {
 
     /// Removes connections that did not agree to close in time; returns when to look next.
     pub fn end_lingering(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((deadline, session)) = self.over.front() {
+            if *deadline > now {
+                break;
+            }
+            session.forget();
+            self.over.pop_front();
+        }
         while let Some((deadline, token)) = self.lingering.front().copied() {
             let is_over = self.table.get(token).is_none();
             if !is_over && deadline > now {

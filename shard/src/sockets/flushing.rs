@@ -50,10 +50,13 @@ impl Sockets {
         let Some(first) = self.turn.list(slot.head).next() else {
             return;
         };
+        let Some(socket) = &slot.socket else {
+            return self.flush_polling(token);
+        };
         let total: usize;
         let result = if slot.head == slot.tail {
             total = first.len();
-            rustix::net::send(&slot.socket, first.bytes(), flags())
+            rustix::net::send(socket, first.bytes(), flags())
         } else {
             total = self.turn.list(slot.head).map(|frame| frame.len()).sum();
             if total <= JOIN_BYTES {
@@ -61,7 +64,7 @@ impl Sockets {
                 for frame in self.turn.list(slot.head) {
                     self.joined.extend_from_slice(frame.bytes());
                 }
-                rustix::net::send(&slot.socket, &self.joined, flags())
+                rustix::net::send(socket, &self.joined, flags())
             } else {
                 let slices: Vec<IoSlice<'_>> = self
                     .turn
@@ -70,7 +73,7 @@ impl Sockets {
                     .map(|frame| IoSlice::new(frame.bytes()))
                     .collect();
                 rustix::net::sendmsg(
-                    &slot.socket,
+                    socket,
                     &slices,
                     &mut SendAncillaryBuffer::default(),
                     flags(),
@@ -116,14 +119,14 @@ impl Sockets {
             let Some(slot) = self.table.get_mut(token) else {
                 return;
             };
-            let Some(outbox) = &mut slot.outbox else {
+            let (Some(outbox), Some(socket)) = (&mut slot.outbox, &slot.socket) else {
                 return;
             };
             let result = {
                 let mut slices = Vec::with_capacity(outbox.frames().min(SLICES));
                 outbox.fill(&mut slices, SLICES);
                 rustix::net::sendmsg(
-                    &slot.socket,
+                    socket,
                     &slices,
                     &mut SendAncillaryBuffer::default(),
                     flags(),

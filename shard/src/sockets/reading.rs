@@ -6,10 +6,23 @@ use dormouse_protocol::{CloseCode, frames};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::{Inbound, Lane, READS_PER_EVENT, Sockets, TICK};
+use super::socket_io::clock;
+use super::{Inbound, Lane, READS_PER_EVENT, Said, Sockets, TICK};
 use crate::frame::Frame;
 use crate::intake::{self, Incoming, IntakeFault, Partial};
+use crate::mount::Wire;
 use crate::table::{Owner, Slot, SlotToken};
+
+/// How reading goes on after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next.
+    On,
+    /// Not now: what is left belongs to another state of the connection.
+    Pause,
+    /// Not at all: the connection is closing.
+    End,
+}
 
 impl Sockets {
     /// Reads a ready socket; messages for owners go to `inbox`. What is left unread for the sake
@@ -18,15 +31,22 @@ impl Sockets {
         if self
             .table
             .get(token)
+            .is_some_and(|slot| slot.session().is_some())
+        {
+            return self.read_polling(token, now, inbox);
+        }
+        if self
+            .table
+            .get(token)
             .is_some_and(|slot| slot.partial.is_some())
         {
             self.feed(token, 0, now, inbox);
         }
         for _ in 0..READS_PER_EVENT {
-            let Some(slot) = self.table.get(token) else {
+            let Some(socket) = self.table.get(token).and_then(|slot| slot.socket.as_ref()) else {
                 return;
             };
-            match rustix::net::recv(&slot.socket, &mut self.scratch[..], RecvFlags::DONTWAIT) {
+            match rustix::net::recv(socket, &mut self.scratch[..], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return self.peer_gone(token),
                 Ok((count, _)) => {
                     self.io.bytes_in += count as u64;
@@ -34,7 +54,7 @@ impl Sockets {
                     if count < self.scratch.len() {
                         // A short read means drained; the next edge reports what comes later.
                         // A FIN that has come with these bytes has been reported already.
-                        if self.table.get(token).is_some_and(|slot| slot.peer_closed) {
+                        if self.table.get(token).is_some_and(Slot::peer_closed) {
                             continue;
                         }
                         return;
@@ -55,7 +75,7 @@ impl Sockets {
     }
 
     /// Has a socket read before the next wait, once.
-    pub(super) fn read_later(&mut self, token: SlotToken) {
+    pub fn read_later(&mut self, token: SlotToken) {
         if !self.again.contains(&token) {
             self.again.push(token);
         }
@@ -64,7 +84,7 @@ impl Sockets {
     fn is_half_gone(&self, token: SlotToken) -> bool {
         self.table
             .get(token)
-            .is_some_and(|slot| slot.peer_closed && slot.owner() != Owner::Leaving)
+            .is_some_and(|slot| slot.peer_closed() && slot.owner() != Owner::Leaving)
     }
 
     /// Whether some sockets are not read to their end.
@@ -82,16 +102,23 @@ impl Sockets {
     /// Notes that the peer has sent its FIN, so that reading goes on to the end.
     pub fn note_hang_up(&mut self, token: SlotToken) {
         if let Some(slot) = self.table.get_mut(token) {
-            slot.peer_closed = true;
+            slot.note_peer_closed();
         }
     }
 
     /// Parses `count` fresh bytes of the scratch buffer behind what the slot has kept.
     fn feed(&mut self, token: SlotToken, count: usize, now: u64, inbox: &mut Vec<Inbound>) {
+        let Some(slot) = self.table.get(token) else {
+            return;
+        };
+        let (wire, owner) = (slot.wire(), slot.owner());
+        let most = match wire {
+            Wire::Plain => self.bounds(owner).message_bytes,
+            Wire::SocketIo(mount) => clock(&self.mounts, mount).message_bytes,
+        };
         let Some(slot) = self.table.get_mut(token) else {
             return;
         };
-        let owner = slot.owner();
         let fresh = self.scratch.get(..count).unwrap_or_default();
         // Own bytes while something is incomplete, else the worker's buffer.
         let own = slot.partial.take();
@@ -99,34 +126,47 @@ impl Sockets {
         let Partial {
             mut frame,
             mut message,
+            mut attachments,
+            polling,
         } = match own {
             Some(partial) => *partial,
             None => Partial {
                 frame: std::mem::take(&mut self.buffer),
-                message: None,
+                ..Partial::default()
             },
         };
         frame.extend_from_slice(fresh);
-        let most = self.bounds(owner).message_bytes;
-        let mut open = true;
-        while open {
-            match intake::next(&mut frame, &mut message, most) {
-                Ok(Some(incoming)) => open = self.take_incoming(token, incoming, now, inbox),
-                Ok(None) => break,
-                Err(fault) => {
-                    self.refuse(token, fault);
-                    open = false;
+        let mut flow = Flow::On;
+        while flow == Flow::On {
+            let next = intake::next(&mut frame, &mut message, most, wire.is_socket_io());
+            flow = match (next, wire) {
+                (Ok(Some(incoming)), Wire::Plain) => {
+                    self.take_incoming(token, incoming, now, inbox)
                 }
-            }
+                (Ok(Some(incoming)), Wire::SocketIo(mount)) => {
+                    self.take_socket_io(token, mount, incoming, &mut attachments, inbox)
+                }
+                (Ok(None), _) => break,
+                (Err(fault), _) => {
+                    self.refuse(token, fault);
+                    Flow::End
+                }
+            };
         }
-        let left = open && (!frame.is_empty() || message.is_some());
+        let left =
+            flow != Flow::End && (!frame.is_empty() || message.is_some() || attachments.is_some());
         if left && let Some(slot) = self.table.get_mut(token) {
             let frame = if is_own {
                 std::mem::take(&mut frame)
             } else {
                 BytesMut::from(&frame[..])
             };
-            slot.partial = Some(Box::new(Partial { frame, message }));
+            slot.partial = Some(Box::new(Partial {
+                frame,
+                message,
+                attachments,
+                polling,
+            }));
         }
         if !is_own {
             frame.clear();
@@ -134,38 +174,34 @@ impl Sockets {
         }
     }
 
-    /// Handles one event; `false` when nothing more may be read from the connection.
+    /// Handles one event of the plain transport.
     fn take_incoming(
         &mut self,
         token: SlotToken,
         incoming: Incoming,
         now: u64,
         inbox: &mut Vec<Inbound>,
-    ) -> bool {
-        let owner = match self.admit_frame(token) {
-            Some(Owner::Leaving) => {
-                // Only the answer to our close frame is of interest.
-                if let Incoming::Close(_) = incoming {
-                    self.note_hang_up(token);
-                    self.finish_leaving(token);
-                    return false;
-                }
-                return true;
-            }
-            Some(owner) => owner,
-            None => return false,
+    ) -> Flow {
+        let owner = match self.admit(token, &incoming) {
+            Ok(owner) => owner,
+            Err(flow) => return flow,
         };
         match incoming {
-            Incoming::Message(payload) => {
+            Incoming::Message(payload) | Incoming::Binary(payload) => {
                 if payload[..] == *EXACT_PING && matches!(owner, Owner::Shard(_)) {
                     self.answer_ping(token, now);
-                    return true;
+                    return Flow::On;
                 }
                 match intake::text(&payload) {
-                    Ok(text) => inbox.push(Inbound { token, owner, text }),
+                    Ok(text) => inbox.push(Inbound {
+                        token,
+                        owner,
+                        wire: Wire::Plain,
+                        said: Said::Message(text),
+                    }),
                     Err(fault) => {
                         self.refuse(token, fault);
-                        return false;
+                        return Flow::End;
                     }
                 }
             }
@@ -175,14 +211,34 @@ impl Sockets {
             Incoming::Pong | Incoming::Fragment => {}
             Incoming::Close(code) => {
                 self.answer_close(token, code);
-                return false;
+                return Flow::End;
             }
         }
-        true
+        Flow::On
+    }
+
+    /// Counts an event against the connection's rate, and throws away what a closing one sends.
+    ///
+    /// # Errors
+    /// How to go on, when the event is not to be handled.
+    pub(super) fn admit(&mut self, token: SlotToken, incoming: &Incoming) -> Result<Owner, Flow> {
+        match self.admit_frame(token) {
+            Some(Owner::Leaving) => {
+                // Only the answer to our close frame is of interest.
+                if let Incoming::Close(_) = incoming {
+                    self.note_hang_up(token);
+                    self.finish_leaving(token);
+                    return Err(Flow::End);
+                }
+                Err(Flow::On)
+            }
+            Some(owner) => Ok(owner),
+            None => Err(Flow::End),
+        }
     }
 
     /// Counts a frame against the connection's rate; `None` when the connection is gone or over.
-    fn admit_frame(&mut self, token: SlotToken) -> Option<Owner> {
+    pub(super) fn admit_frame(&mut self, token: SlotToken) -> Option<Owner> {
         let tick = self.tick;
         let (per_second, burst) = (self.frames_per_second, self.frame_burst);
         let slot = self.table.get_mut(token)?;
@@ -222,7 +278,7 @@ impl Sockets {
         self.turn.release(pong);
     }
 
-    fn refuse(&mut self, token: SlotToken, fault: IntakeFault) {
+    pub(super) fn refuse(&mut self, token: SlotToken, fault: IntakeFault) {
         let is_open = |slot: &Slot| slot.owner() != Owner::Leaving;
         self.io.protocol_faults += u64::from(self.table.get(token).is_some_and(is_open));
         self.close(token, fault.close_code(), &fault.to_string());

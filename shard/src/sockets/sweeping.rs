@@ -6,6 +6,7 @@
 use dormouse_protocol::CloseCode;
 
 use super::{Lane, Sockets};
+use crate::mount::Wire;
 use crate::table::Owner;
 
 /// Ticks until the whole table has been looked at.
@@ -25,6 +26,7 @@ impl Sockets {
         let to = (from + slice).min(end);
         self.sweep_next = to;
         let ping = self.turn.hold(self.ping.clone());
+        let heartbeat = self.turn.hold(self.heartbeat.clone());
         for index in from..to {
             let Some(token) = self.table.token_at(index) else {
                 continue;
@@ -33,6 +35,10 @@ impl Sockets {
             let Some(slot) = self.table.get(token) else {
                 continue;
             };
+            if let Wire::SocketIo(mount) = slot.wire() {
+                self.sweep_socket_io(token, mount, heartbeat);
+                continue;
+            }
             let owner = slot.owner();
             // The lobby has a deadline of its own, and a leaving connection another.
             if !matches!(owner, Owner::Shard(_) | Owner::Subscriber) {
@@ -56,5 +62,6 @@ impl Sockets {
             }
         }
         self.turn.release(ping);
+        self.turn.release(heartbeat);
     }
 }

@@ -303,7 +303,7 @@ impl Worker {
         let Some(token) = sockets.find(id) else {
             return false;
         };
-        sockets.close(token, code, reason);
+        sockets.kick(token, code, reason);
         true
     }
 

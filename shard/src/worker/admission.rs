@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dormouse_protocol::{Attachment, CloseCode, Filter, Labels, frames};
+use dormouse_protocol::{Attachment, CloseCode, Filter, Labels, frames, socket_io};
 use tokio::time::Instant;
 
 use super::{Worker, unix_ms};
@@ -140,16 +140,21 @@ impl Worker {
                 return false;
             }
         };
-        let connected = Frame::text(&frames::connected(&attachment, now));
+        let wire = self.sockets.borrow().wire(token);
         let waiting = {
             let mut sockets = self.sockets.borrow_mut();
+            let connected = || Frame::text(&frames::connected(&attachment, now));
             let (frame, waiting) = match greeting {
                 // One write for the handshake's answer and the first frame.
                 Greeting::Upgrade { accept, .. } => (
-                    Frame::raw([&accept[..], connected.bytes()].concat().into()),
+                    Frame::raw([&accept[..], connected().bytes()].concat().into()),
                     Vec::new(),
                 ),
-                Greeting::Late { waiting } => (connected, waiting),
+                Greeting::Late { waiting } => (connected(), waiting),
+                Greeting::Connect(guest) => {
+                    let packet = socket_io::connected(&connection_id.to_string());
+                    (Frame::packet(&packet), guest.waiting)
+                }
             };
             sockets.send(token, frame);
             waiting
@@ -166,6 +171,7 @@ impl Worker {
                 index,
                 ShardMessage::Inbound {
                     token,
+                    wire,
                     text,
                     read_at: Instant::now(),
                 },
@@ -223,6 +229,27 @@ impl Worker {
         tracing::debug!(connection = %arrival.slot.id, reason, "refused");
         match arrival.greeting {
             Greeting::Upgrade { refuse, .. } => self.say_last(arrival.slot, refuse(refusal)),
+            Greeting::Connect(guest) => {
+                let mut slot = arrival.slot;
+                slot.set_owner(Owner::Lobby);
+                let inserted = self.sockets.borrow_mut().insert(slot);
+                match (inserted, refusal) {
+                    (Ok(token), Refusal::Limit { .. }) => {
+                        self.lobby.borrow_mut().enter(token, *guest);
+                        self.refuse_connect(token, "Connection limit exceeded");
+                    }
+                    // Clients come back by themselves unless they are refused.
+                    (Ok(token), Refusal::Draining) => {
+                        let code = CloseCode::GOING_AWAY;
+                        self.sockets.borrow_mut().close(token, code, code.reason());
+                    }
+                    (Ok(token), Refusal::Revoked) => {
+                        self.lobby.borrow_mut().enter(token, *guest);
+                        self.refuse_connect(token, "Invalid authentication token");
+                    }
+                    (Err(err), _) => tracing::error!(%err, "cannot watch a refused socket"),
+                }
+            }
             Greeting::Late { .. } => {
                 let (code, text) = match refusal {
                     Refusal::Limit { .. } => (

@@ -1,8 +1,11 @@
-//! The lobby's rules in action (realtime contract, section 2.4).
+//! The lobby's rules in action (realtime contract, section 2.4; Socket.IO contract, sections 2
+//! and 5).
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytestring::ByteString;
+use dormouse_protocol::socket_io::{self, SocketIoFault};
 use dormouse_protocol::{AuthState, CloseCode, frames};
 use tokio::time::Instant;
 
@@ -11,8 +14,11 @@ use super::{Worker, unix_ms};
 use crate::arrival::{Arrival, Claim, Greeting, Newcomer};
 use crate::command::Command;
 use crate::frame::Frame;
-use crate::lobby::{self, FirstMessage, Guest, MOST_WAITING};
-use crate::table::{Owner, SlotToken};
+use crate::lobby::{self, Connecting, FirstMessage, Guest, MOST_WAITING};
+use crate::mount::{ConnectRefusal, Entrant, Wire};
+use crate::polling::PollSession;
+use crate::sockets::Said;
+use crate::table::{Owner, Slot, SlotToken};
 
 impl Worker {
     /// Takes in a connection that has yet to authenticate.
@@ -24,32 +30,219 @@ impl Worker {
             connected_at,
             started,
             permit,
+            socket_io,
         } = newcomer;
         slot.set_owner(Owner::Lobby);
+        let mut time = self.settings().auth_deadline;
+        if let Some((mount, _)) = &socket_io {
+            slot.set_wire(Wire::SocketIo(*mount));
+            if let Some(mount) = self.common.mounts.get(*mount) {
+                time = mount.connect_deadline;
+            }
+        }
         let mut sockets = self.sockets.borrow_mut();
         match sockets.insert(slot) {
             Ok(token) => {
-                sockets.send(token, Frame::raw(accept));
+                if !accept.is_empty() {
+                    sockets.send(token, Frame::raw(accept));
+                }
                 if self.draining.get() {
                     return sockets.close(token, CloseCode::GOING_AWAY, STOPPING);
                 }
                 let guest = Guest {
                     connected_at,
                     started,
+                    deadline: started + time,
+                    connecting: socket_io.map(|(_, query)| Connecting {
+                        query,
+                        is_judged: false,
+                    }),
                     labels,
                     wish: None,
                     waiting: Vec::new(),
                     permit,
                 };
-                let deadline = started + self.settings().auth_deadline;
-                self.lobby.borrow_mut().enter(token, guest, deadline);
+                self.lobby.borrow_mut().enter(token, guest);
             }
             Err(err) => tracing::error!(%err, "cannot watch a socket; its connection is dropped"),
         }
     }
 
-    /// A message of a guest.
-    pub(super) fn hear_guest(self: &Rc<Self>, token: SlotToken, text: ByteString) {
+    /// What a guest says.
+    pub(super) fn hear_guest(self: &Rc<Self>, token: SlotToken, wire: Wire, said: Said) {
+        match (said, wire) {
+            (Said::Message(text), Wire::Plain) => self.hear_first_message(token, text),
+            (Said::Message(text), Wire::SocketIo(_)) => self.hear_early_event(token, text),
+            (Said::Connect(auth), _) => self.hear_connect(token, wire, auth.as_deref()),
+            (Said::Probe, _) => {
+                if let Some(session) = self.lobby.borrow().probe(token) {
+                    session.probed();
+                    let answer = Frame::packet("3probe");
+                    self.sockets.borrow_mut().send(token, answer);
+                }
+            }
+            (Said::Upgrade, _) => self.hear_upgrade(token),
+        }
+    }
+
+    /// An event of a Socket.IO client that is not connected: it may wait for the outcome of a
+    /// CONNECT, otherwise it breaks the protocol.
+    fn hear_early_event(&self, token: SlotToken, text: ByteString) {
+        let mut lobby = self.lobby.borrow_mut();
+        let Some(guest) = lobby.get_mut(token) else {
+            return;
+        };
+        let is_judged = guest.connecting.as_ref().is_some_and(|it| it.is_judged);
+        if is_judged && guest.waiting.len() < MOST_WAITING {
+            guest.waiting.push(text);
+            return;
+        }
+        self.sockets
+            .borrow_mut()
+            .break_off(token, SocketIoFault::NotConnected);
+    }
+
+    fn hear_connect(&self, token: SlotToken, wire: Wire, auth: Option<&str>) {
+        let Wire::SocketIo(mount) = wire else {
+            return;
+        };
+        let mut lobby = self.lobby.borrow_mut();
+        let connecting = lobby
+            .get_mut(token)
+            .and_then(|guest| guest.connecting.as_mut());
+        let (Some(connecting), Some(mount)) = (connecting, self.common.mounts.get(mount)) else {
+            return;
+        };
+        if std::mem::replace(&mut connecting.is_judged, true) {
+            drop(lobby);
+            self.sockets
+                .borrow_mut()
+                .break_off(token, SocketIoFault::Packet);
+            return;
+        }
+        let query = connecting.query.clone();
+        drop(lobby);
+        let inbox = self.inbox();
+        let done = Box::new(move |outcome: Result<Entrant, ConnectRefusal>| {
+            // The worker may have stopped meanwhile.
+            let _ = inbox.send(Command::Judged(token, outcome.map(Box::new)));
+        });
+        mount.gate.connect(auth, &query, done);
+    }
+
+    /// A CONNECT is judged: its connection goes to its shard, or is told why not and stays until
+    /// its deadline.
+    pub(super) fn judged(&self, token: SlotToken, outcome: Result<Box<Entrant>, ConnectRefusal>) {
+        let entrant = match outcome {
+            Ok(entrant) => *entrant,
+            Err(ConnectRefusal::Refused(reason)) => {
+                self.count(|counters| *counters.lobby_refused.entry("connect").or_default() += 1);
+                return self.refuse_connect(token, &reason);
+            }
+            Err(ConnectRefusal::Unavailable) => {
+                let code = CloseCode::RESTART;
+                return self.sockets.borrow_mut().close(token, code, code.reason());
+            }
+        };
+        let Some(guest) = self.lobby.borrow_mut().leave(token) else {
+            return;
+        };
+        let Some(slot) = self.sockets.borrow_mut().detach(token) else {
+            return;
+        };
+        let user = entrant.claim.user.clone();
+        let arrival = Arrival {
+            slot,
+            claim: entrant.claim,
+            labels: entrant.labels,
+            auth_state: entrant.auth_state,
+            connected_at: guest.connected_at,
+            started: guest.started,
+            greeting: Greeting::Connect(Box::new(guest)),
+        };
+        self.send_home(&user, Command::Admit(Box::new(arrival)));
+    }
+
+    /// Answers a CONNECT with CONNECT_ERROR; the client may send another.
+    pub(super) fn refuse_connect(&self, token: SlotToken, reason: &str) {
+        let mut lobby = self.lobby.borrow_mut();
+        if let Some(guest) = lobby.get_mut(token) {
+            guest.waiting.clear();
+            if let Some(connecting) = &mut guest.connecting {
+                connecting.is_judged = false;
+            }
+            let refusal = socket_io::connect_error(socket_io::ROOT, reason);
+            self.sockets
+                .borrow_mut()
+                .send(token, Frame::packet(&refusal));
+        }
+    }
+
+    /// Takes in a WebSocket that is tried for a session that polls.
+    pub(super) fn probe(&self, session: Arc<PollSession>, mut slot: Slot, accept: bytes::Bytes) {
+        slot.set_owner(Owner::Lobby);
+        slot.set_wire(Wire::SocketIo(session.mount()));
+        slot.set_probes(true);
+        let time = self.common.mounts.get(session.mount());
+        let time = time.map_or_else(Default::default, |mount| mount.upgrade_deadline);
+        let mut sockets = self.sockets.borrow_mut();
+        match sockets.insert(slot) {
+            Ok(token) => {
+                sockets.send(token, Frame::raw(accept));
+                let deadline = Instant::now() + time;
+                self.lobby
+                    .borrow_mut()
+                    .enter_probe(token, session, deadline);
+            }
+            Err(err) => {
+                tracing::error!(%err, "cannot watch a socket; its upgrade is dropped");
+                session.give_up_change();
+            }
+        }
+    }
+
+    /// The client has changed to the WebSocket: it goes to the session's worker.
+    fn hear_upgrade(self: &Rc<Self>, token: SlotToken) {
+        let Some(session) = self.lobby.borrow_mut().leave_probe(token) else {
+            return;
+        };
+        let Some(mut slot) = self.sockets.borrow_mut().detach(token) else {
+            return session.give_up_change();
+        };
+        slot.set_probes(false);
+        match session.change_to(Box::new(slot)) {
+            Ok(()) => self.polled(session),
+            Err((slot, last_words)) => self.say_last(*slot, last_words),
+        }
+    }
+
+    /// A session that polls has something for its worker, which may be another by now. On its way
+    /// to one, what it has waits.
+    pub(super) fn polled(&self, session: Arc<PollSession>) {
+        match session.place() {
+            Some((worker, token)) if worker == self.index => {
+                self.sockets.borrow_mut().read_later(token);
+                self.posted.notify_one();
+            }
+            Some((worker, _)) => {
+                // A worker that is gone has closed its connections.
+                let _ = self.common.inboxes[worker].send(Command::Polled(session));
+            }
+            None => {}
+        }
+    }
+
+    /// Somebody who was in the lobby is gone.
+    pub(super) fn left_lobby(&self, token: SlotToken) {
+        let mut lobby = self.lobby.borrow_mut();
+        drop(lobby.leave(token));
+        if let Some(session) = lobby.leave_probe(token) {
+            session.give_up_change();
+        }
+    }
+
+    /// The first messages of a guest of the plain transport.
+    fn hear_first_message(self: &Rc<Self>, token: SlotToken, text: ByteString) {
         let mut lobby = self.lobby.borrow_mut();
         let Some(guest) = lobby.get_mut(token) else {
             return;
@@ -139,8 +332,14 @@ impl Worker {
             let Some(token) = overdue else {
                 return;
             };
-            self.lobby.borrow_mut().leave(token);
-            self.turn_away(token, CloseCode::AUTH_TIMEOUT, "no authentication in time");
+            let is_plain = self.sockets.borrow().wire(token) == Wire::Plain;
+            self.left_lobby(token);
+            if is_plain {
+                self.turn_away(token, CloseCode::AUTH_TIMEOUT, "no authentication in time");
+            } else {
+                let code = CloseCode::AUTH_TIMEOUT;
+                self.sockets.borrow_mut().close(token, code, code.reason());
+            }
         }
     }
 

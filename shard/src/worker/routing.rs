@@ -63,7 +63,10 @@ impl Worker {
         };
         match (found, &message) {
             // A sleeping shard has no open calls.
-            (Some((_, true)), HubMessage::Gone(_) | HubMessage::RpcAnswer { .. }) => {}
+            (
+                Some((_, true)),
+                HubMessage::Gone(_) | HubMessage::RpcAnswer { .. } | HubMessage::Registered { .. },
+            ) => {}
             (Some((index, _)), _) => self.tell(index, ShardMessage::Hub(message)),
             (None, _) => self.undeliverable(user, message),
         }

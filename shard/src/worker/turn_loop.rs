@@ -9,7 +9,7 @@ use super::{Common, Worker, unix_ms};
 use crate::command::Command;
 use crate::message::ShardMessage;
 use crate::poller::{Poller, Ready};
-use crate::sockets::{Inbound, Sockets, TICK};
+use crate::sockets::{Inbound, Said, Sockets, TICK};
 use crate::table::Owner;
 
 /// Commands taken per turn.
@@ -24,7 +24,7 @@ impl Worker {
     /// When descriptors run out.
     pub(crate) fn new(index: usize, common: Common) -> std::io::Result<(Rc<Self>, Rc<Poller>)> {
         let poller = Rc::new(Poller::new()?);
-        let sockets = Sockets::new(poller.clone(), &common.settings);
+        let sockets = Sockets::new(poller.clone(), &common.settings, &common.mounts, index);
         let worker = Rc::new(Self {
             index,
             common,
@@ -159,20 +159,34 @@ impl Worker {
                 }
             }
         }
-        for Inbound { token, owner, text } in messages.drain(..) {
+        for inbound in messages.drain(..) {
+            let Inbound {
+                token,
+                owner,
+                wire,
+                said,
+            } = inbound;
             match owner {
                 Owner::Shard(index) => {
+                    let Said::Message(text) = said else {
+                        continue;
+                    };
                     self.tell(
                         index,
                         ShardMessage::Inbound {
                             token,
+                            wire,
                             text,
                             read_at,
                         },
                     );
                 }
-                Owner::Lobby => self.hear_guest(token, text),
-                Owner::Subscriber => self.hear_subscriber(token, text),
+                Owner::Lobby => self.hear_guest(token, wire, said),
+                Owner::Subscriber => {
+                    if let Said::Message(text) = said {
+                        self.hear_subscriber(token, text);
+                    }
+                }
                 Owner::Leaving => {}
             }
         }
@@ -190,7 +204,7 @@ impl Worker {
                     self.tell(index, ShardMessage::Ended(ended.token));
                     self.sockets.borrow_mut().told(ended.token);
                 }
-                Owner::Lobby => drop(self.lobby.borrow_mut().leave(ended.token)),
+                Owner::Lobby => self.left_lobby(ended.token),
                 Owner::Subscriber => self.subscribers.borrow_mut().leave(ended.token),
                 Owner::Leaving => {}
             }
@@ -215,6 +229,13 @@ impl Worker {
             Command::CloseSubscribers(key) => self.close_subscribers(&key),
             Command::Refuse(slot, bytes) => self.say_last(*slot, bytes),
             Command::Verified(token, claim) => self.verified(token, claim),
+            Command::Judged(token, outcome) => self.judged(token, outcome),
+            Command::Polled(session) => self.polled(session),
+            Command::Probe {
+                session,
+                slot,
+                accept,
+            } => self.probe(session, *slot, accept),
             Command::Left {
                 user,
                 number,

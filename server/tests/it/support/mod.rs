@@ -7,6 +7,7 @@ pub mod panics;
 pub mod process;
 pub mod raw;
 pub mod server;
+pub mod socket_io;
 pub mod wait;
 
 pub use client::Client;

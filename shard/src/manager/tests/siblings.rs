@@ -27,21 +27,12 @@ impl Hub {
 
     /// Places a call that waited for what others found.
     fn place(&mut self, deferred: Deferred, there: Vec<RpcFound>) {
-        let Deferred::Call {
-            from,
-            event,
-            data,
-            correlation,
-            here,
-            ..
-        } = deferred
-        else {
+        let Deferred::Call { call, here, .. } = deferred else {
             panic!("{deferred:?} is no call");
         };
         let found = here.into_iter().chain(there);
         let (state, out) = (&mut self.state, &mut self.out);
-        let correlation = correlation.as_deref();
-        state.place_call(from, &event, &data, correlation, found, &self.settings, out);
+        state.place_call(call.request(), found, &self.settings, out);
     }
 }
 

@@ -31,7 +31,7 @@ impl Kept {
             alive
                 .iter()
                 .find(|peer| peer.token == token)
-                .map(|peer| peer.id)
+                .map(|peer| (peer.id, crate::mount::Wire::Plain))
         });
         hub.state = state;
         hub.out.now = at;

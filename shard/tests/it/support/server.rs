@@ -97,6 +97,7 @@ pub fn prepare(
         tiers: Tiers::new(builder.tiers, &default).unwrap(),
         application: application.clone(),
         gate: door.clone(),
+        mounts: Default::default(),
         store: Store::with_backend(backend).unwrap().0,
     })
     .unwrap()
@@ -258,6 +259,7 @@ impl Server {
             connected_at: 1_000,
             started: Instant::now(),
             permit: Box::new(permit),
+            socket_io: None,
         });
         (client, given_back)
     }
