@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dormouse_protocol::{ClientType, ConnectionId, Filter, Labels};
 use dormouse_shard::application::{Application as _, Delivery, EventReply, EventRequest};
+use dormouse_shard::mount::Wire;
 use dormouse_shard::publication::ReplyTo;
 use dormouse_shard::table::SlotToken;
 use serde_json::value::{RawValue, to_raw_value};
@@ -125,6 +126,7 @@ impl Api {
             },
             event: event.into(),
             payload: data,
+            wire: Wire::Plain,
             reply_to: Some(ReplyTo {
                 connection: self.sender,
                 shard: 0,
