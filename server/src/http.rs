@@ -18,6 +18,7 @@ pub mod query;
 pub mod raw_response;
 pub mod routes;
 pub mod service;
+pub mod sync;
 pub mod usage_limits;
 pub mod user;
 pub mod version;

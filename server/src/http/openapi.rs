@@ -13,7 +13,8 @@ use utoipa::{Modify, OpenApi};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, feed, kv, push_tokens, service, usage_limits, user, version,
+    account, admin, admin_page, auth, feed, kv, push_tokens, service, sync, usage_limits, user,
+    version,
 };
 use crate::metrics;
 
@@ -41,6 +42,30 @@ pub fn endpoints() -> Vec<Endpoint> {
         user::stats::stats,
         user::broadcast::broadcast,
         user::ticket::ticket,
+        sync::sessions::list,
+        sync::sessions::page,
+        sync::sessions::active,
+        sync::sessions::create,
+        sync::sessions::one,
+        sync::sessions::delete,
+        sync::session_archive::state,
+        sync::session_archive::archive,
+        sync::messages::list,
+        sync::messages::page,
+        sync::messages::create,
+        sync::machines::list,
+        sync::machines::register,
+        sync::machines::one,
+        sync::machines::status,
+        sync::artifacts::list,
+        sync::artifacts::create,
+        sync::artifacts::one,
+        sync::artifacts::update,
+        sync::artifacts::delete,
+        sync::access_keys::one,
+        sync::access_keys::create,
+        sync::access_keys::update,
+        sync::usage::query,
         auth::key_login::key_login,
         auth::pairing::request_terminal,
         auth::pairing::terminal_status,
@@ -103,6 +128,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         (name = "push", description = "Devices that take push messages"),
         (name = "usage", description = "What was used"),
         (name = "user", description = "A user's own connections"),
+        (name = "sync", description = "Sessions, messages, machines, artifacts and what belongs to \
+         them"),
         (name = "admin", description = "For admins; on addresses of their own where \
          `admin.listen` names some"),
     ),

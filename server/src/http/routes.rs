@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, feed, kv, openapi, push_tokens, service, usage_limits, user,
-    version,
+    account, admin, admin_page, auth, feed, kv, openapi, push_tokens, service, sync, usage_limits,
+    user, version,
 };
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
@@ -48,6 +48,7 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
         endpoints.extend(usage_limits::endpoints());
         endpoints.extend(version::endpoints());
         endpoints.extend(user::endpoints());
+        endpoints.extend(sync::endpoints());
     }
     if surface == Surface::Admin || !has_admin_address {
         endpoints.extend(admin::endpoints());

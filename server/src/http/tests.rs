@@ -24,4 +24,5 @@ mod kv;
 mod routing;
 mod server;
 mod small_endpoints;
+mod sync;
 mod user;

@@ -43,11 +43,7 @@ impl SyncApplication {
 
     /// Has a session's next sign of life written: what is stored of it may be another now.
     pub fn forget_session(&self, account: &str, id: &str) {
-        self.heartbeats.forget(&Source {
-            account: account.into(),
-            is_machine: false,
-            id: id.into(),
-        });
+        self.heartbeats.forget(&Source::session(account.into(), id));
     }
 
     /// What is read, once it is.
@@ -156,11 +152,7 @@ impl Application for SyncApplication {
             let mut change = Change::new(tx, account.clone());
             let now = change.now();
             machines::set_presence(&mut change, &machine, is_online, now).await?;
-            heartbeats.forget(&Source {
-                account,
-                is_machine: true,
-                id: machine.into(),
-            });
+            heartbeats.forget(&Source::machine(account, &machine));
             Ok::<_, SyncError>(())
         }));
     }

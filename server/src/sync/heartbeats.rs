@@ -39,6 +39,28 @@ pub struct Source {
     pub id: Box<str>,
 }
 
+impl Source {
+    /// A session.
+    #[must_use]
+    pub fn session(account: Arc<str>, id: &str) -> Self {
+        Self {
+            account,
+            is_machine: false,
+            id: id.into(),
+        }
+    }
+
+    /// A machine.
+    #[must_use]
+    pub fn machine(account: Arc<str>, id: &str) -> Self {
+        Self {
+            account,
+            is_machine: true,
+            id: id.into(),
+        }
+    }
+}
+
 /// When signs of life were last written.
 #[derive(Debug, Default)]
 pub struct Heartbeats(Mutex<AHashMap<Source, i64>>);
@@ -91,11 +113,7 @@ mod tests {
     #[test]
     fn one_in_thirty_seconds_is_written() {
         let heartbeats = Heartbeats::default();
-        let source = Source {
-            account: "alice".into(),
-            is_machine: false,
-            id: "s".into(),
-        };
+        let source = Source::session("alice".into(), "s");
         assert!(!heartbeats.is_fresh(&source, 100));
         heartbeats.written(source.clone(), 100);
         assert!(heartbeats.is_fresh(&source, 30_099));

@@ -423,6 +423,48 @@ pub async fn archive(
     Ok(Archived::Kept(now))
 }
 
+/// How a session stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whether it runs.
+    pub is_active: bool,
+    /// Unix ms of the last sign of life.
+    pub last_active_at: i64,
+    /// Unix ms.
+    pub stopped_at: Option<i64>,
+    /// Why it stopped.
+    pub stopped_reason: Option<String>,
+    /// Unix ms.
+    pub archived_at: Option<i64>,
+}
+
+/// How a session of an account stands.
+///
+/// # Errors
+/// [`SyncError::NotFound`], or the database's.
+pub async fn standing(
+    reader: &mut AnyConnection,
+    account: &str,
+    id: &str,
+) -> Result<Standing, SyncError> {
+    let row = sqlx::query(
+        "SELECT active, last_active_at, stopped_at, stopped_reason, archived_at FROM sessions \
+         WHERE id = $1 AND account_id = $2",
+    )
+    .bind(id)
+    .bind(account)
+    .fetch_optional(reader)
+    .await?
+    .ok_or(SyncError::NotFound(SESSION))?;
+    Ok(Standing {
+        is_active: row.try_get::<i64, _>(0)? != 0,
+        last_active_at: row.try_get(1)?,
+        stopped_at: row.try_get(2)?,
+        stopped_reason: row.try_get(3)?,
+        archived_at: row.try_get(4)?,
+    })
+}
+
 /// Notes a sign of life. An archived session is not revived; a plain sign of life is no change.
 ///
 /// # Errors

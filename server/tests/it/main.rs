@@ -25,4 +25,5 @@ mod socket_io;
 mod socket_io_polling;
 mod socket_io_rpc;
 mod store_faults;
+mod sync;
 mod tickets;

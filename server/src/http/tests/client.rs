@@ -157,6 +157,11 @@ impl Socket {
         }
     }
 
+    /// Sends a text.
+    pub(super) async fn say(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
     /// Requires that nothing came before the answer to a ping that is sent now.
     pub(super) async fn has_nothing(&mut self) {
         let ping = Message::text(r#"{"event":"ping"}"#);

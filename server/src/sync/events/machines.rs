@@ -78,15 +78,6 @@ struct Alive {
     time: f64,
 }
 
-/// Where a machine's signs of life come from.
-pub fn source(account: &Arc<str>, machine: &str) -> Source {
-    Source {
-        account: account.clone(),
-        is_machine: true,
-        id: machine.into(),
-    }
-}
-
 impl Alive {
     fn read(event: Event<'_>, now: i64) -> Result<(Self, i64), SyncError> {
         let data: Self = event.read()?;
@@ -120,7 +111,7 @@ pub fn alive_at_once(
             });
         }
     };
-    if !heartbeats.is_fresh(&source(account, &data.machine_id), now) {
+    if !heartbeats.is_fresh(&Source::machine(account.clone(), &data.machine_id), now) {
         return None;
     }
     Some(Immediate {
@@ -139,7 +130,10 @@ pub async fn alive(
     if !machines::set_presence(change, &data.machine_id, true, at).await? {
         return Err(SyncError::NotFound(machines::MACHINE));
     }
-    heartbeats.written(source(&change.account(), &data.machine_id), change.now());
+    heartbeats.written(
+        Source::machine(change.account(), &data.machine_id),
+        change.now(),
+    );
     change.ephemeral(Filter::UserScopedOnly, &data.activity(at));
     Ok(acks::SUCCESS.to_owned())
 }

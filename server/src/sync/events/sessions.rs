@@ -79,14 +79,6 @@ struct Alive {
     thinking: Option<bool>,
 }
 
-fn source(account: &Arc<str>, sid: &str) -> Source {
-    Source {
-        account: account.clone(),
-        is_machine: false,
-        id: sid.into(),
-    }
-}
-
 impl Alive {
     fn read(event: Event<'_>, now: i64) -> Result<(Self, i64), SyncError> {
         let data: Self = event.read()?;
@@ -121,7 +113,7 @@ pub fn alive_at_once(
             });
         }
     };
-    if !heartbeats.is_fresh(&source(account, &data.sid), now) {
+    if !heartbeats.is_fresh(&Source::session(account.clone(), &data.sid), now) {
         return None;
     }
     Some(Immediate {
@@ -138,7 +130,7 @@ pub async fn alive(
 ) -> Result<String, SyncError> {
     let (data, at) = Alive::read(event, change.now())?;
     sessions::keep_alive(change, &data.sid, at).await?;
-    heartbeats.written(source(&change.account(), &data.sid), change.now());
+    heartbeats.written(Source::session(change.account(), &data.sid), change.now());
     change.ephemeral(Filter::UserScopedOnly, &data.activity(at));
     Ok(acks::SUCCESS.to_owned())
 }
@@ -151,7 +143,7 @@ pub async fn end(
 ) -> Result<String, SyncError> {
     let (data, at) = Alive::read(event, change.now())?;
     let ended = sessions::end(change, &data.sid, at).await?;
-    heartbeats.forget(&source(&change.account(), &data.sid));
+    heartbeats.forget(&Source::session(change.account(), &data.sid));
     Ok(match ended {
         SessionEnd::Kept => json(&serde_json::json!({ "success": true, "activeAt": at })),
         SessionEnd::Deleted => json(&serde_json::json!({ "success": true, "deleted": true })),

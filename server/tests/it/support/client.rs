@@ -96,6 +96,23 @@ impl Client {
         let _ = within("sending", self.stream.send(message)).await;
     }
 
+    /// Sends a message, if the server is still there.
+    pub async fn offer(&mut self, message: &Value) -> bool {
+        let sending = self.stream.send(Message::text(message.to_string()));
+        within("sending", sending).await.is_ok()
+    }
+
+    /// The next text, or `None` when the connection has ended, however that came about.
+    pub async fn text_or_end(&mut self) -> Option<String> {
+        loop {
+            match within("a message", self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return None,
+            }
+        }
+    }
+
     /// An event with data and the wish for an ack.
     pub async fn ask(&mut self, event: &str, data: &Value, correlation: &Value) {
         self.send(&json!({ "event": event, "data": data, "ackId": correlation }))
