@@ -53,6 +53,8 @@ pub enum Command {
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check whether this machine suits the settings, and say what to change.
+    Doctor,
     /// Ask a running server whether it is ready; for container health checks.
     Health(HealthFlags),
 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod config;
 pub mod database;
+pub mod doctor;
 pub mod health;
 pub mod invite;
 pub mod serve;

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Account(command)) => commands::account::run(command, &cli.settings),
         Some(Command::Invite(command)) => commands::invite::run(command, &cli.settings),
         Some(Command::Config(command)) => commands::config::run(*command, &cli.settings),
+        Some(Command::Doctor) => commands::doctor::run(&cli.settings),
         Some(Command::Health(flags)) => commands::health::run(flags, &cli.settings),
     };
     let failure = match result.and_then(|text| print(&text)) {

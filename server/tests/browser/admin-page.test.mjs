@@ -29,6 +29,8 @@ function inPage(name, work, options) {
     const opened = await openPage(browser, server, options)
     try {
       await signIn(opened.page, server, admin)
+      // Connections of the test before are gone.
+      await tile(opened.page, "Connections").getByText("0", { exact: true }).waitFor()
       await work(opened)
       assert.deepEqual(opened.faults, [])
       const told = opened.urls.filter((url) => url.includes(admin) || /token=|ticket=/.test(url))
@@ -91,7 +93,6 @@ test("only an admin's token signs in, and only this tab knows it", { timeout: 30
 })
 
 inPage("live numbers change when a client connects", async ({ page }) => {
-  await tile(page, "Connections").getByText("0", { exact: true }).waitFor()
   const client = await connect(browser, server, Array(3).fill(server.token("--user", "alice")))
   await tile(page, "Connections").getByText("3", { exact: true }).waitFor()
   await tile(page, "Users").getByText("1", { exact: true }).waitFor()

@@ -9,7 +9,7 @@ import { chromium } from "playwright-core"
 
 const ROOT = resolve(import.meta.dirname, "../../..")
 const BINARY = process.env.DORMOUSE_BINARY ?? join(ROOT, "target/debug/dormouse")
-const BROWSER = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync)
+const BROWSER = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync)
 
 /** Longest wait for anything, milliseconds. */
 const PATIENCE = Number(process.env.PATIENCE ?? 60_000)

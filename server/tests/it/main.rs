@@ -15,6 +15,7 @@ mod forwarding;
 mod handshake;
 mod presence;
 mod program_account;
+mod program_doctor;
 mod program_settings;
 mod program_start;
 mod program_stop;
