@@ -14,7 +14,8 @@ pub const MAX_MOUNTS: usize = 3;
 pub struct MountId(u8);
 
 impl MountId {
-    pub(crate) const fn of_index(index: u8) -> Self {
+    /// The mount at this position.
+    pub const fn of_index(index: u8) -> Self {
         Self(index)
     }
 

@@ -52,6 +52,7 @@ impl SyncApplication {
             name: &request.event,
             data: request.payload.as_deref(),
             sender: request.connection,
+            wire: request.wire,
         };
         let reading = match Reading::of(event) {
             Ok(reading) => reading,
@@ -82,6 +83,7 @@ impl SyncApplication {
                 name: &request.event,
                 data: request.payload.as_deref(),
                 sender: request.connection,
+                wire: request.wire,
             };
             let value = events::handle(&mut change, &heartbeats, event).await?;
             change.finish(request.reply_to.map(|to| Ack { to, value }));
@@ -124,6 +126,7 @@ impl Application for SyncApplication {
             name: &request.event,
             data: request.payload.as_deref(),
             sender: request.connection,
+            wire: request.wire,
         };
         let now = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
         match events::immediate(&request.user, &self.heartbeats, event, now) {

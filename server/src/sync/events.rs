@@ -5,6 +5,7 @@
 //! form.
 
 use dormouse_protocol::ConnectionId;
+use dormouse_shard::mount::Wire;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -31,6 +32,8 @@ pub struct Event<'a> {
     pub data: Option<&'a RawValue>,
     /// Who sent it.
     pub sender: ConnectionId,
+    /// How the sender speaks.
+    pub wire: Wire,
 }
 
 impl Event<'_> {

@@ -292,14 +292,20 @@ pub enum SessionEnd {
     Deleted,
 }
 
-/// Ends a session: one with messages becomes inactive, one without is deleted.
+/// Ends a session: it becomes inactive, but one without messages is deleted where
+/// `deletes_empty`.
 ///
 /// # Errors
 /// [`SyncError::NotFound`], or the database's.
-pub async fn end(change: &mut Change<'_>, id: &str, at: i64) -> Result<SessionEnd, SyncError> {
+pub async fn end(
+    change: &mut Change<'_>,
+    id: &str,
+    at: i64,
+    deletes_empty: bool,
+) -> Result<SessionEnd, SyncError> {
     let account = change.account().to_string();
     require(change.connection(), &account, id).await?;
-    if !has_messages(change.connection(), id).await? {
+    if deletes_empty && !has_messages(change.connection(), id).await? {
         delete(change, id, Filter::UserScopedOnly).await?;
         return Ok(SessionEnd::Deleted);
     }

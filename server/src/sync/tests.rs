@@ -102,6 +102,7 @@ struct Api {
     application: SyncApplication,
     test: TestDatabase,
     sender: ConnectionId,
+    wire: Wire,
 }
 
 impl Api {
@@ -112,6 +113,7 @@ impl Api {
             application: SyncApplication::new(database, heartbeats, 2 << 20),
             test,
             sender: ConnectionId::random(),
+            wire: Wire::Plain,
         }
     }
 
@@ -126,7 +128,7 @@ impl Api {
             },
             event: event.into(),
             payload: data,
-            wire: Wire::Plain,
+            wire: self.wire,
             reply_to: Some(ReplyTo {
                 connection: self.sender,
                 shard: 0,

@@ -315,6 +315,29 @@ async fn requests_of_the_application_are_acked_only_if_asked() {
 }
 
 #[tokio::test]
+async fn the_ack_of_a_change_comes_before_the_update_that_it_causes() {
+    let server = Server::start();
+    let mut author = SocketIo::connect(&server, "alice", json!({})).await;
+    let mut reader = SocketIo::connect(&server, "alice", json!({})).await;
+    let mut plain = server.connect("alice").await;
+    let artifact = json!({
+        "id": "a1", "header": "aGVhZA==", "body": "Ym9keQ==", "dataEncryptionKey": "a2V5",
+    });
+    let ack = author.asked(1, "artifact-create", &artifact).await;
+    assert_eq!(ack["result"], "success", "{ack}");
+    assert_eq!(ack["artifact"]["body"], "Ym9keQ==");
+    let update = author.expect("update").await;
+    assert_eq!(update["body"]["t"], "new-artifact");
+    assert_eq!(update["body"]["artifactId"], "a1");
+    assert_eq!(reader.expect("update").await, update);
+    assert_eq!(plain.expect("update").await, update);
+    let ack = plain
+        .acked("artifact-read", &json!({ "artifactId": "a1" }))
+        .await;
+    assert_eq!(ack["artifact"]["header"], "aGVhZA==");
+}
+
+#[tokio::test]
 async fn heartbeats_are_asked_by_the_server_and_wake_nobody() {
     let server = Server::with("socket_io.ping_interval", "250ms")
         .set("shard.hibernate_after", "100ms")

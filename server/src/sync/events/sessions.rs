@@ -135,14 +135,16 @@ pub async fn alive(
     Ok(acks::SUCCESS.to_owned())
 }
 
-/// `session-end` (5.4).
+/// `session-end` (5.4). For Socket.IO clients it never deletes a session (Socket.IO contract,
+/// section 6).
 pub async fn end(
     change: &mut Change<'_>,
     heartbeats: &Heartbeats,
     event: Event<'_>,
 ) -> Result<String, SyncError> {
+    let deletes_empty = !event.wire.is_socket_io();
     let (data, at) = Alive::read(event, change.now())?;
-    let ended = sessions::end(change, &data.sid, at).await?;
+    let ended = sessions::end(change, &data.sid, at, deletes_empty).await?;
     heartbeats.forget(&Source::session(change.account(), &data.sid));
     Ok(match ended {
         SessionEnd::Kept => json(&serde_json::json!({ "success": true, "activeAt": at })),

@@ -1,5 +1,7 @@
 //! Sections 5.2 (sessions), 5.3 and 5.4.
 
+use dormouse_shard::mount::MountId;
+
 use super::*;
 
 on_both_databases! {
@@ -235,6 +237,19 @@ on_both_databases! {
         assert_eq!(sent.body, json!({ "t": "delete-session", "sid": sid }));
         assert!(api.stored_session(ALICE, &sid).await.is_err());
         api.send(ALICE, "session-end", end).await.is_refused("success");
+        api.close().await;
+    }
+
+    async fn no_end_by_socket_io_deletes_a_session(test) {
+        let mut api = Api::new(test);
+        api.wire = Wire::SocketIo(MountId::of_index(0));
+        let sid = api.session(ALICE, "t").await.id;
+        let at = now();
+        let end = json!({ "sid": sid, "time": at });
+        let answer = api.send(ALICE, "session-end", end).await;
+        assert_eq!(answer.ack, json!({ "success": true, "activeAt": at }));
+        assert_eq!(answer.only().body["active"], false);
+        assert!(!api.stored_session(ALICE, &sid).await.unwrap().0.active);
         api.close().await;
     }
 
