@@ -92,7 +92,7 @@ pub struct Mode {
     /// Limits under the names people know.
     #[serde(skip)]
     pub criteria: Vec<Criterion>,
-    /// Factor on the length of every stage.
+    /// Its length as a multiple of its file's, whichever override changed it.
     #[serde(skip)]
     pub time_scale: f64,
 }
@@ -192,6 +192,7 @@ impl Mode {
                 .join(" "),
         })?;
         let mut stages = Stages::new(file.stages);
+        let full = stages.duration().as_secs_f64();
         if let Some(connections) = over.connections {
             stages = stages.with_peak(connections);
         }
@@ -202,9 +203,8 @@ impl Mode {
             name: name.to_owned(),
             reason,
         };
-        let time_scale = over.time_scale.unwrap_or(1.0);
         stages = stages
-            .scaled(time_scale)
+            .scaled(over.time_scale.unwrap_or(1.0))
             .ok_or_else(|| refuse("--time-scale must be a number above 0, such as 0.1"))?;
         let Traffic {
             ping_interval,
@@ -254,10 +254,10 @@ impl Mode {
             criteria: criteria.collect::<Result<_, ModeError>>()?,
             name: file.name,
             title: file.title,
-            stages,
             mix: file.mix,
             traffic: file.traffic,
-            time_scale,
+            time_scale: stages.relative_to(full),
+            stages,
         })
     }
 }

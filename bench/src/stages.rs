@@ -113,6 +113,14 @@ impl Stages {
         stages.collect::<Option<Vec<_>>>().map(Self)
     }
 
+    /// This shape's length as a multiple of so many seconds, to three digits; 1 of nothing.
+    pub fn relative_to(&self, full_seconds: f64) -> f64 {
+        match full_seconds > 0.0 {
+            true => (self.duration().as_secs_f64() / full_seconds * 1e3).round() / 1e3,
+            false => 1.0,
+        }
+    }
+
     /// How many connections there are to be at a moment after the start.
     pub fn level_at(&self, at: Duration) -> usize {
         let (mut began, mut open) = (Duration::ZERO, 0_usize);
@@ -231,6 +239,8 @@ mod tests {
         let stages = Stages::new(vec![stage(100, 10, 20)]);
         let half = Stages::new(vec![stage(100, 5, 10)]);
         assert_eq!(stages.scaled(0.5), Some(half));
+        assert_eq!(stages.scaled(0.5).unwrap().relative_to(30.0), 0.5);
+        assert_eq!(stages.relative_to(0.0), 1.0);
         for factor in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
             assert_eq!(stages.scaled(factor), None, "{factor}");
         }

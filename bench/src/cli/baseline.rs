@@ -103,8 +103,16 @@ pub fn run(command: &BaselineCommand) -> Result<u8, Failure> {
                 before.started_at,
                 comparison.table()
             ));
+            let (clients, more) = (before.peak().min(now.peak()), before.peak().max(now.peak()));
+            if more > clients + clients / 10 {
+                say(&format!(
+                    "the two runs differ in clients: {} and {}\n",
+                    before.peak(),
+                    now.peak()
+                ));
+            }
             if before.time_scale != now.time_scale {
-                say("the two runs differ in --time-scale\n");
+                say("the two runs differ in length\n");
             }
             if !now.valid() {
                 say("NOT VALID: the generator of the new result fell behind\n");

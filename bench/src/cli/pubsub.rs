@@ -11,6 +11,9 @@ use crate::pubsub::{self, Job, Settings};
 use crate::target::{Target, TargetError};
 use crate::watch::Live;
 
+/// Most events of a run, each of which is kept account of.
+const MOST_EVENTS: f64 = 5e7;
+
 /// Flags of the pub/sub scenario.
 #[derive(Debug, Args)]
 pub struct PubsubArgs {
@@ -65,6 +68,12 @@ pub fn run(args: PubsubArgs) -> Result<u8, Failure> {
         ));
     }
     let (stages, time_scale) = shape(&settings.stages(), args.subscribers, args.length)?;
+    if stages.duration().as_secs_f64() * rate > MOST_EVENTS {
+        return Err(usage(
+            "more than 50 million events, each of which is kept account of: use a lower rate or a \
+             shorter run",
+        ));
+    }
     let api = judged("--url", args.url)?;
     let sockets = match args.ws_url {
         Some(given) => judged("--ws-url", given)?,

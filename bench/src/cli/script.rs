@@ -177,7 +177,7 @@ fn run(
     output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
 }
 
-/// The stages as the flags change them.
+/// The stages as the flags change them, and their length as a multiple of the original.
 ///
 /// # Errors
 /// [`Failure::Usage`]: numbers that make no sense.
@@ -187,7 +187,7 @@ pub fn shape(
     length: LengthArgs,
 ) -> Result<(Stages, f64), Failure> {
     let usage = |text: &str| Failure::Usage(text.to_owned());
-    let time_scale = length.time_scale.unwrap_or(1.0);
+    let full = stages.duration().as_secs_f64();
     let mut stages = match users {
         Some(0) => return Err(usage("--vus must be at least 1")),
         Some(users) => Stages::new(vec![Stage {
@@ -201,10 +201,11 @@ pub fn shape(
         stages = stages.with_duration(duration);
     }
     stages = stages
-        .scaled(time_scale)
+        .scaled(length.time_scale.unwrap_or(1.0))
         .ok_or_else(|| usage("--time-scale must be a number above 0, such as 0.1"))?;
     if stages.duration().is_zero() {
         return Err(usage("the duration must be longer than zero"));
     }
+    let time_scale = stages.relative_to(full);
     Ok((stages, time_scale))
 }

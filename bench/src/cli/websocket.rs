@@ -164,7 +164,7 @@ fn jobs(
             mode: text.clone(),
             connections,
             duration: args.length.duration,
-            time_scale: mode.time_scale,
+            time_scale: args.length.time_scale.unwrap_or(1.0),
             pid: args.watch.pid,
         })
         .collect())

@@ -85,6 +85,12 @@ fn a_time_scale_shortens_every_stage_and_must_make_sense() {
     let mode = scaled(0.1).unwrap();
     assert_eq!(mode.stages.duration(), Duration::from_secs(18));
     assert_eq!((mode.stages.peak(), mode.time_scale), (120, 0.1));
+    let over = Overrides {
+        duration: Some(Duration::from_secs(90)),
+        ..Overrides::default()
+    };
+    let mode = Mode::named("scale", over, &metrics()).unwrap();
+    assert_eq!(mode.time_scale, 0.5, "another length is another scale");
     for factor in [0.0, -1.0, f64::NAN] {
         let err = scaled(factor).unwrap_err().to_string();
         assert!(

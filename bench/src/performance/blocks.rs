@@ -15,7 +15,7 @@ use crate::table::format_number;
 type Make = fn(&Results) -> String;
 
 /// The blocks by name.
-pub(super) const NAMES: [(&str, Make); 10] = [
+pub(super) const NAMES: [(&str, Make); 11] = [
     ("footprint", sockets::footprint),
     ("ws", sockets::websocket),
     ("extreme", sockets::extreme),
@@ -25,6 +25,7 @@ pub(super) const NAMES: [(&str, Make); 10] = [
     ("load", endurance::load),
     ("leak", endurance::leak),
     ("resources", endurance::resources),
+    ("limits", endurance::limits),
     ("history", endurance::history),
 ];
 

@@ -62,6 +62,9 @@ impl Hub {
             "data": {"callId": body["callId"], "callState": state},
         }});
         let subscribers = self.subscribers.lock().unwrap();
+        if !subscribers.is_empty() {
+            self.event_seen.notify_one();
+        }
         for (place, outbox) in subscribers.values().enumerate() {
             for _ in 0..self.copies(place == 0, count) {
                 let _ = outbox.send((self.faults.delay_broadcasts, event.to_string()));

@@ -85,6 +85,8 @@ pub struct Hub {
     pub broadcasts: AtomicU64,
     looks: AtomicU64,
     broadcast_seen: Notify,
+    /// An event has been published while someone had subscribed.
+    pub event_seen: Notify,
 }
 
 /// Frames on their way to a client, each with its delay.
@@ -119,6 +121,7 @@ impl FakeServer {
             broadcasts: AtomicU64::new(0),
             looks: AtomicU64::new(0),
             broadcast_seen: Notify::new(),
+            event_seen: Notify::new(),
         });
         let accepting = Arc::clone(&hub);
         tokio::spawn(async move {
@@ -133,6 +136,11 @@ impl FakeServer {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Completes once an event has been published while someone had subscribed.
+    pub async fn event_seen(&self) {
+        self.hub.event_seen.notified().await;
     }
 
     /// Completes once a broadcast has come in while connections were open.

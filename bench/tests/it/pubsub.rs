@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::fake_server::{FakeServer, Faults};
-use crate::program::{read, refusal, run};
+use crate::program::{finish, program, read, refusal, run};
 
 async fn result(faults: Faults) -> (Value, String) {
     let server = FakeServer::start(faults).await;
@@ -131,5 +131,42 @@ async fn what_cannot_be_run_is_named() {
         let (status, line) = refusal(args).await;
         assert_eq!(status, code, "{line}");
         assert!(line.contains(text), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_run_settles_and_leaves_a_result() {
+    let server = FakeServer::start(Faults::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let url = server.url();
+    let args = [
+        "pubsub",
+        "--url",
+        &url,
+        "--subscribers",
+        "3",
+        "--publishers",
+        "1",
+        "--messages-per-second",
+        "50",
+        "--duration",
+        "1h",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let child = program(&args).spawn().unwrap();
+    server.event_seen().await;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = finish(child).await;
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{report}");
+    assert!(report.ends_with("INTERRUPTED: the numbers cover what was measured until then\n"));
+    let result = read(&out);
+    assert_eq!(result["interrupted"], true);
+    for column in ["lost", "duplicated", "wrong"] {
+        assert_eq!(account(&result, 1, column), 0, "{report}");
     }
 }

@@ -118,6 +118,86 @@ pub(super) fn resources(results: &Results) -> String {
     }
 }
 
+/// The most that was held of each resource, over all results.
+pub(super) fn limits(results: &Results) -> String {
+    type Of = fn(&crate::document::ResultDocument) -> Option<f64>;
+    fn highest_rate(result: &crate::document::ResultDocument, names: &[&str]) -> Option<f64> {
+        let samples = result.series.samples.iter();
+        let rates =
+            samples.flat_map(|sample| names.iter().filter_map(|n| sample.per_second.get(*n)));
+        rates.copied().reduce(f64::max)
+    }
+    let rows: [(&str, Of, &str); 6] = [
+        (
+            "WebSocket connections at once",
+            |result| {
+                let scripted = result.metrics.get("http_reqs").is_some();
+                (!scripted)
+                    .then(|| result.peak() as f64)
+                    .filter(|peak| *peak > 0.0)
+            },
+            "",
+        ),
+        (
+            "Clients with HTTP requests at once",
+            |result| result.statistic("vus_max", Statistic::Value),
+            "",
+        ),
+        (
+            "HTTP requests a second",
+            |result| highest_rate(result, &["http_reqs"]),
+            "/s",
+        ),
+        (
+            "Messages delivered a second",
+            |result| {
+                let names = [
+                    "ws_messages_received",
+                    "messages_received",
+                    "events_received",
+                ];
+                highest_rate(result, &names)
+            },
+            "/s",
+        ),
+        (
+            "Server memory",
+            |result| {
+                result
+                    .server
+                    .map(|server| server.memory_peak_bytes as f64 / f64::from(1 << 20))
+            },
+            " MiB",
+        ),
+        (
+            "Server processors",
+            |result| {
+                result
+                    .series
+                    .samples
+                    .iter()
+                    .filter_map(|sample| sample.server_cpu)
+                    .reduce(f64::max)
+            },
+            "",
+        ),
+    ];
+    let mut table = Markdown::new(&["Resource", "Most that was held", "In"]);
+    for (name, of, unit) in rows {
+        let most = results
+            .named(|_| true)
+            .into_iter()
+            .filter_map(|(run, result)| Some((of(result)?, run.to_owned())))
+            .max_by(|left, right| left.0.total_cmp(&right.0));
+        table.row([
+            name.to_owned(),
+            shown(most.as_ref().map(|most| most.0), unit),
+            most.map_or_else(|| "-".to_owned(), |most| most.1),
+        ]);
+    }
+    table.0
+}
+
 pub(super) fn history(results: &Results) -> String {
     let mut table = Markdown::new(&[
         "Date",
