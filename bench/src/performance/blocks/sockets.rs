@@ -159,7 +159,11 @@ pub(super) fn websocket(results: &Results) -> String {
                 format_number(expected as f64),
             );
             if let Some(growth) = growth {
-                let _ = write!(text, ", memory grew by {:.1}% at the peak", growth * 100.0);
+                let _ = write!(
+                    text,
+                    ", memory at the peak changed by {:+.1}%",
+                    growth * 100.0 + 0.0
+                );
             }
             text.push_str(".\n\n");
         }
@@ -177,7 +181,7 @@ pub(super) fn extreme(results: &Results) -> String {
         let duration = result.duration_seconds / 60.0;
         let _ = writeln!(
             text,
-            "### Test Run: {}\n\n- Test Mode: {name}\n- Duration: {} minutes\n- Verdict: {}\n\
+            "### Test Run: {name}, {}\n\n- Test Mode: {name}\n- Duration: {} minutes\n- Verdict: {}\n\
              - Peak Connections: {}\n- Rejection Rate: {}\n- p95 Latency: {}\n\
              - p95 Broadcast Delivery: {}\n- p95 Connection Time: {}\n\
              - DO Response Time (p95): {}\n",
