@@ -240,13 +240,12 @@ async fn drain(plan: &LoadPlan, settings: &Settings, board: &Board, receivers: u
         if received != last.0 {
             last = (received, Instant::now());
         }
-        let complete = match plan.transport {
-            Transport::WebSocket { .. } => {
-                board.is_settled() && received >= board.accepted() * (receivers as u64 - 1)
-            }
-            // How many events a task makes is not known beforehand.
-            Transport::SocketIo { .. } => board.is_settled() && last.1.elapsed() >= settings.quiet,
-        };
+        let complete = board.is_settled()
+            && match plan.transport.is_numbered() {
+                true => received >= board.accepted() * (receivers as u64 - 1),
+                // How many events a task makes is not known beforehand.
+                false => last.1.elapsed() >= settings.quiet,
+            };
         if complete || began.elapsed() >= settings.patience {
             return;
         }

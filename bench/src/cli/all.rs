@@ -173,8 +173,8 @@ fn runs(url: &str, quick: bool) -> Vec<Run> {
         ]);
     }
     all.push(run("pubsub".to_owned(), &args, false));
-    for transport in ["websocket", "socketio"] {
-        let token = transport == "websocket";
+    for transport in ["websocket", "socketio-sync", "socketio"] {
+        let token = transport != "socketio";
         let load = match quick {
             true => ["load", url, "10", "50", "3", "1", "--transport", transport],
             false => [

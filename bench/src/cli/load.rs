@@ -22,6 +22,8 @@ const MOST_EVENTS: f64 = 5e7;
 pub enum TransportName {
     /// Tasks that a dashboard assigns over Socket.IO.
     Socketio,
+    /// Broadcasts of clients over Socket.IO, on the mount of the sync API.
+    SocketioSync,
     /// Broadcasts of clients over plain WebSocket.
     Websocket,
 }
@@ -32,9 +34,9 @@ pub struct TransportArgs {
     /// How the server is spoken to.
     #[arg(long, value_enum, default_value = "socketio")]
     transport: TransportName,
-    /// Where Socket.IO is mounted.
-    #[arg(long, default_value = "/socket.io", value_name = "PATH")]
-    path: String,
+    /// Where Socket.IO is mounted; /socket.io for socketio, /v1/updates for socketio-sync.
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
     #[command(flatten)]
     token: TokenArgs,
     /// Factor on the duration, as in 0.1 for a try-out; the result records it.
@@ -52,18 +54,26 @@ impl TransportArgs {
         if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
             return Err(usage("--time-scale must be a number above 0, such as 0.1"));
         }
+        let mount = |default: &str| {
+            let path = self.path.clone().unwrap_or_else(|| default.to_owned());
+            let letters = |c: char| c.is_ascii_alphanumeric() || "-_./~".contains(c);
+            match path.starts_with('/') && path.chars().all(letters) {
+                true => Ok(path),
+                false => Err(usage("--path must be a path, such as /socket.io")),
+            }
+        };
         Ok(match self.transport {
             TransportName::Websocket => Transport::WebSocket {
                 token: self.token.clone().judged()?,
             },
+            TransportName::SocketioSync => Transport::SocketIoSync {
+                mount: mount("/v1/updates")?,
+                token: self.token.clone().judged()?,
+            },
             TransportName::Socketio => {
-                let letters = |c: char| c.is_ascii_alphanumeric() || "-_./~".contains(c);
-                if !self.path.starts_with('/') || !self.path.chars().all(letters) {
-                    return Err(usage("--path must be a path, such as /socket.io"));
-                }
                 let token = self.token.token.clone();
                 Transport::SocketIo {
-                    mount: self.path.clone(),
+                    mount: mount("/socket.io")?,
                     token: token.map(|token| judged("--token", token)).transpose()?,
                 }
             }

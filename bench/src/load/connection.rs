@@ -80,6 +80,10 @@ impl Connection {
                         return Err(ended_early);
                     }
                 }
+                Some(Heard::Refused(reason)) if reason.contains("limit") => {
+                    let what = self.transport.endpoint();
+                    return Err(Failure::of_status(target.shown(), &what, 429, &reason));
+                }
                 Some(Heard::Refused(reason)) => {
                     return Err(Failure::Refused {
                         url: target.shown().to_owned(),

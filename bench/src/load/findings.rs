@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::board::Board;
-use super::{LoadPlan, Settings, Transport};
+use super::{LoadPlan, Settings};
 use crate::conditions::Conditions;
 use crate::criteria::{Criterion, Judgements};
 use crate::failure::Failure;
@@ -28,12 +28,12 @@ pub(super) fn outcome(
 ) -> Result<Outcome, Failure> {
     let published = board.published();
     let mut delivery = Trend::new();
-    let (sums, tasks_without_events) = match plan.transport {
-        Transport::WebSocket { .. } => {
+    let (sums, tasks_without_events) = match plan.transport.is_numbered() {
+        true => {
             let own = |place: usize, number: usize| number % receipts.len() == place;
             (reconcile(&published, receipts, own), 0)
         }
-        Transport::SocketIo { .. } => of_tasks(board, receipts, &mut delivery),
+        false => of_tasks(board, receipts, &mut delivery),
     };
     let metrics = board.metrics();
     let sent = metrics.events_sent.count();
@@ -65,7 +65,7 @@ pub(super) fn outcome(
     );
     snapshot.push("disconnection_rate", metrics.disconnection_rate.summary());
     snapshot.push("event_latency", metrics.event_latency.summary());
-    if matches!(plan.transport, Transport::SocketIo { .. }) {
+    if !plan.transport.is_numbered() {
         snapshot.push("event_delivery_time", delivery.summary());
         snapshot.push("tasks_without_events_lost", silent.summary());
     }

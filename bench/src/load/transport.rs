@@ -1,5 +1,6 @@
-//! The two ways in which the load scenario talks to a server: plain WebSocket, where an event is
-//! a client's broadcast, and Socket.IO, where it is a task that a dashboard assigns.
+//! The ways in which the load scenario talks to a server: plain WebSocket, where an event is a
+//! client's broadcast, and Socket.IO, where it is a task that a dashboard assigns or, on the mount
+//! of the sync API, a client's broadcast again.
 
 use std::borrow::Cow;
 
@@ -25,6 +26,13 @@ pub enum Transport {
         mount: String,
         /// Token for CONNECT, where the mount wants one.
         token: Option<Token>,
+    },
+    /// The sync API: as [`Self::WebSocket`], in Socket.IO's packets.
+    SocketIoSync {
+        /// Where it is mounted.
+        mount: String,
+        /// Token of the account.
+        token: Token,
     },
 }
 
@@ -69,7 +77,14 @@ impl Transport {
         match self {
             Self::WebSocket { .. } => "websocket",
             Self::SocketIo { .. } => "socketio",
+            Self::SocketIoSync { .. } => "socketio-sync",
         }
+    }
+
+    /// Whether an event comes to the others under its number; else as events of a task that the
+    /// server names.
+    pub(super) fn is_numbered(&self) -> bool {
+        !matches!(self, Self::SocketIo { .. })
     }
 
     /// The address of a connection.
@@ -83,7 +98,9 @@ impl Transport {
                 };
                 target.updates_url(token, &role)
             }
-            Self::SocketIo { mount, .. } => target.websocket_url(&socketio::path(mount)),
+            Self::SocketIo { mount, .. } | Self::SocketIoSync { mount, .. } => {
+                target.websocket_url(&socketio::path(mount))
+            }
         }
     }
 
@@ -91,7 +108,9 @@ impl Transport {
     pub(super) fn endpoint(&self) -> String {
         match self {
             Self::WebSocket { .. } => "GET /v1/updates".to_owned(),
-            Self::SocketIo { mount, .. } => format!("GET {}/", mount.trim_end_matches('/')),
+            Self::SocketIo { mount, .. } | Self::SocketIoSync { mount, .. } => {
+                format!("GET {}/", mount.trim_end_matches('/'))
+            }
         }
     }
 
@@ -101,7 +120,8 @@ impl Transport {
             Self::WebSocket { token }
             | Self::SocketIo {
                 token: Some(token), ..
-            } => token.hide_in(text),
+            }
+            | Self::SocketIoSync { token, .. } => token.hide_in(text),
             Self::SocketIo { token: None, .. } => text.to_owned(),
         }
     }
@@ -113,6 +133,10 @@ impl Transport {
             Self::SocketIo { token, .. } => {
                 let auth = token.as_ref().map(|token| json!({"token": token.expose()}));
                 Some(socketio::connect(auth.as_ref()))
+            }
+            Self::SocketIoSync { token, .. } => {
+                let auth = json!({"token": token.expose(), "clientType": "user-scoped"});
+                Some(socketio::connect(Some(&auth)))
             }
         }
     }
@@ -140,6 +164,10 @@ impl Transport {
                 });
                 socketio::event("task:assign", &task, acked.then_some(number as u64))
             }
+            Self::SocketIoSync { .. } => {
+                let data = json!({"run": label, "number": number});
+                socketio::event("broadcast", &data, acked.then_some(number as u64))
+            }
         }
     }
 
@@ -148,11 +176,12 @@ impl Transport {
     pub(super) fn action(&self, label: &str, turn: usize) -> String {
         let seldom = |name: &str, data: Value| match self {
             Self::WebSocket { .. } => json!({"event": name, "data": data}).to_string(),
-            Self::SocketIo { .. } => socketio::event(name, &data, None),
+            Self::SocketIo { .. } | Self::SocketIoSync { .. } => socketio::event(name, &data, None),
         };
         match (self, turn % 3) {
             (Self::WebSocket { .. }, 1) => r#"{"event":"ping"}"#.to_owned(),
-            (Self::WebSocket { .. }, 2) => {
+            (Self::SocketIoSync { .. }, 1) => seldom("ping", Value::Null),
+            (Self::WebSocket { .. } | Self::SocketIoSync { .. }, 2) => {
                 seldom("session-alive", json!({"sid": label, "time": 1}))
             }
             (Self::SocketIo { .. }, 0) => seldom(
@@ -176,8 +205,19 @@ impl Transport {
     pub(super) fn hear(&self, label: &str, text: &str) -> Heard {
         match self {
             Self::WebSocket { .. } => hear_plain(label, text),
-            Self::SocketIo { .. } => hear_packet(text),
+            Self::SocketIo { .. } => hear_packet(text, None),
+            Self::SocketIoSync { .. } => hear_packet(text, Some(label)),
         }
+    }
+}
+
+/// The number of a broadcast of this run.
+fn number_of(label: &str, data: &Value) -> Heard {
+    let ours = data.get("run").and_then(Value::as_str) == Some(label);
+    let number = data.get("number").and_then(Value::as_u64);
+    match number.and_then(|number| usize::try_from(number).ok()) {
+        Some(number) if ours => Heard::Numbered(number),
+        _ => Heard::Other,
     }
 }
 
@@ -187,15 +227,7 @@ fn hear_plain(label: &str, text: &str) -> Heard {
     };
     match frame.event.as_ref() {
         "connected" => Heard::Ready,
-        "broadcast" => {
-            let data = frame.data.unwrap_or_default();
-            let ours = data.get("run").and_then(Value::as_str) == Some(label);
-            let number = data.get("number").and_then(Value::as_u64);
-            match number.and_then(|number| usize::try_from(number).ok()) {
-                Some(number) if ours => Heard::Numbered(number),
-                _ => Heard::Other,
-            }
-        }
+        "broadcast" => number_of(label, &frame.data.unwrap_or_default()),
         "ack" => {
             let number = frame.ack_id.and_then(|id| id.parse().ok());
             let ack = frame.ack.unwrap_or_default();
@@ -210,7 +242,9 @@ fn hear_plain(label: &str, text: &str) -> Heard {
     }
 }
 
-fn hear_packet(text: &str) -> Heard {
+/// `label` is that of a run whose events come back under their numbers; without one they are
+/// tasks.
+fn hear_packet(text: &str, label: Option<&str>) -> Heard {
     match socketio::parse(text) {
         Ok(Packet::Open) => Heard::Opened,
         Ok(Packet::Connected) => Heard::Ready,
@@ -225,10 +259,17 @@ fn hear_packet(text: &str) -> Heard {
             let task = answer.get("taskId").and_then(Value::as_str);
             match (good, task) {
                 (true, Some(task)) => Heard::Answer(number, Ok(Some(task.to_owned()))),
+                (true, None) if label.is_some() => Heard::Answer(number, Ok(None)),
                 _ => Heard::Answer(number, Err(answer.to_string())),
             }
         }
         Ok(Packet::Event(name, data, _)) => {
+            if let Some(label) = label {
+                return match name.as_str() {
+                    "broadcast" => number_of(label, &data),
+                    _ => Heard::Other,
+                };
+            }
             let Some(task) = data.get("taskId").and_then(Value::as_str) else {
                 return Heard::Other;
             };
@@ -270,6 +311,13 @@ mod tests {
         Transport::SocketIo {
             mount: "/socket.io".to_owned(),
             token: None,
+        }
+    }
+
+    fn sync() -> Transport {
+        Transport::SocketIoSync {
+            mount: "/v1/updates".to_owned(),
+            token: Token::new("t").unwrap(),
         }
     }
 
@@ -346,8 +394,32 @@ mod tests {
     }
 
     #[test]
+    fn broadcasts_in_packets_are_understood() {
+        assert_eq!(
+            sync().event("r1", 7, true),
+            r#"427["broadcast",{"number":7,"run":"r1"}]"#
+        );
+        assert!(sync().hello().unwrap().contains("user-scoped"));
+        let cases = [
+            (
+                r#"42["broadcast",{"run":"r1","number":7}]"#,
+                Heard::Numbered(7),
+            ),
+            (r#"42["broadcast",{"run":"r2","number":7}]"#, Heard::Other),
+            (r#"42["ephemeral",{"type":"activity"}]"#, Heard::Other),
+            (
+                r#"437[{"success":true,"delivered":3}]"#,
+                Heard::Answer(7, Ok(None)),
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(sync().hear("r1", text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_long_user_does_several_things() {
-        for transport in [plain(), socket_io()] {
+        for transport in [plain(), socket_io(), sync()] {
             let actions: Vec<String> = (0..3).map(|turn| transport.action("r", turn)).collect();
             assert!(actions[0] != actions[1] && actions[1] != actions[2]);
             assert!(!actions.iter().any(|action| action.contains("ackId")));

@@ -116,7 +116,7 @@ impl Hub {
         self.subscribers.lock().unwrap().remove(&id);
     }
 
-    pub async fn dashboard(self: Arc<Self>, mut socket: WebSocketStream<TcpStream>) {
+    pub async fn socket_io(self: Arc<Self>, mut socket: WebSocketStream<TcpStream>) {
         let open = r#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
         let _ = socket.send(Message::text(open)).await;
         let (outbox, mut inbox) = mpsc::unbounded_channel::<(Duration, String)>();
@@ -143,6 +143,8 @@ impl Hub {
                         let event: Value = serde_json::from_str(json).unwrap();
                         if event[0] == "task:assign" {
                             self.assign(ack, &say);
+                        } else if event[0] == "broadcast" {
+                            self.relay(id, ack, &event, &say);
                         }
                     }
                     _ => break,
@@ -150,6 +152,22 @@ impl Hub {
             }
         }
         self.dashboards.lock().unwrap().remove(&id);
+    }
+
+    /// A client's broadcast: to every other socket.
+    fn relay(&self, id: u64, ack: &str, event: &Value, say: &impl Fn(String)) {
+        let count = self.published.fetch_add(1, Ordering::Relaxed) + 1;
+        let sockets = self.dashboards.lock().unwrap();
+        say(format!(
+            r#"43{ack}[{{"success":true,"delivered":{}}}]"#,
+            sockets.len() - 1
+        ));
+        let others = sockets.iter().filter(|(other, _)| **other != id);
+        for (place, (_, outbox)) in others.enumerate() {
+            for _ in 0..self.copies(place == 0, count) {
+                let _ = outbox.send((self.faults.delay_broadcasts, format!("42{event}")));
+            }
+        }
     }
 
     fn assign(&self, ack: &str, say: &impl Fn(String)) {

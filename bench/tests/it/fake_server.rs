@@ -361,6 +361,7 @@ impl Hub {
                 Some((after, status)) if count >= after => refuse(status),
                 _ if path == "/ws/events" && !self.faults.without_events => Ok(response),
                 _ if path == "/socket.io/" && !self.faults.without_events => Ok(response),
+                _ if path == "/v1/updates/" && query.contains_key("EIO") => Ok(response),
                 _ if path != "/v1/updates" => refuse(404),
                 _ if !query.get("token").is_some_and(|token| known(token)) => refuse(401),
                 _ => Ok(response),
@@ -371,7 +372,7 @@ impl Hub {
         };
         match path.as_str() {
             "/ws/events" => return self.subscriber(socket, query.get("apiKey")).await,
-            "/socket.io/" => return self.dashboard(socket).await,
+            "/socket.io/" | "/v1/updates/" => return self.socket_io(socket).await,
             _ => {}
         }
         let (mut sink, mut source) = socket.split();

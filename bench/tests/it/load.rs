@@ -38,7 +38,13 @@ fn account(result: &Value, place: usize, column: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broadcasts_reach_everyone_else_once() {
-    let (result, report) = result(Faults::default(), "websocket").await;
+    for transport in ["websocket", "socketio-sync"] {
+        everyone_else_once(transport).await;
+    }
+}
+
+async fn everyone_else_once(transport: &str) {
+    let (result, report) = result(Faults::default(), transport).await;
     let sent = account(&result, 0, "sent");
     assert!(
         sent > 0 && account(&result, 0, "received") == sent,
@@ -48,7 +54,7 @@ async fn broadcasts_reach_everyone_else_once() {
     for column in ["lost", "duplicated", "wrong"] {
         assert_eq!(account(&result, 1, column), 0, "{report}");
     }
-    assert_eq!(result["scenario"], "load-websocket-4x40");
+    assert_eq!(result["scenario"], format!("load-{transport}-4x40"));
     assert_eq!(result["metrics"]["connection_success_rate"]["rate"], 1.0);
     assert_eq!(result["metrics"]["disconnection_rate"]["rate"], 0.0);
 }
@@ -77,7 +83,7 @@ async fn tasks_are_heard_of_by_everyone_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_doubled_and_refused_events_are_noticed() {
-    for transport in ["websocket", "socketio"] {
+    for transport in ["websocket", "socketio-sync", "socketio"] {
         let faults = Faults {
             lose_every: Some(2),
             ..Faults::default()
@@ -130,7 +136,7 @@ async fn a_leak_run_fits_a_line_to_the_servers_memory() {
     let folder = tempfile::tempdir().unwrap();
     let url = server.url();
     let pid = std::process::id().to_string();
-    for transport in ["websocket", "socketio"] {
+    for transport in ["websocket", "socketio-sync", "socketio"] {
         let out = folder.path().join("result.json");
         let output = run(&[
             "leak",
