@@ -243,8 +243,12 @@ async fn drain(plan: &LoadPlan, settings: &Settings, board: &Board, receivers: u
         let complete = board.is_settled()
             && match plan.transport.is_numbered() {
                 true => received >= board.accepted() * (receivers as u64 - 1),
-                // How many events a task makes is not known beforehand.
-                false => last.1.elapsed() >= settings.quiet,
+                // How many events a task makes is not known beforehand; but what one connection
+                // has heard of, all will.
+                false => {
+                    last.1.elapsed() >= settings.quiet
+                        && received >= board.task_events() * receivers as u64
+                }
             };
         if complete || began.elapsed() >= settings.patience {
             return;

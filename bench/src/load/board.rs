@@ -154,6 +154,11 @@ impl Board {
         place
     }
 
+    /// How many events of tasks were heard of, each counted once.
+    pub(super) fn task_events(&self) -> u64 {
+        lock(&self.tasks).owners.len() as u64
+    }
+
     /// Every task, and the task of each event.
     pub(super) fn tasks(&self) -> (HashMap<String, Task>, Vec<String>) {
         let tasks = lock(&self.tasks);
