@@ -37,6 +37,10 @@ it *args:
 bench *args:
     cargo run --release -p dormouse-bench -- {{ args }}
 
+# Fuzz the HTTP API of the real server by its own description; needs Python.
+fuzz-http *args:
+    scripts/fuzz-http {{ args }}
+
 # Write the generated configuration files anew; a test fails when they are out of date.
 docs-gen:
     cargo run -q -p dormouse-config --example default_file > config/default.toml.new

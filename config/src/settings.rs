@@ -82,6 +82,9 @@ settings! {
         issuer: String = "dormouse", not_empty();
         /// How long a token that this server issues is valid.
         token_ttl: Duration = "30d", within(seconds(1)..=years(10));
+        /// How long the token of an agent is valid that was paired with an account. Long, since agents
+        /// never refresh theirs; it ends with a sign-out, or when the account is blocked.
+        agent_token_ttl: Duration = "5years", within(seconds(1)..=years(9));
         /// Who may sign up with a key of their own at `POST /v1/auth`: open: everyone; approval: who
         /// is approved by an operator (`dormouse account approve`); invite: who has a code
         /// (`dormouse invite create`); closed: nobody. Those who have an account sign in with any.

@@ -26,6 +26,7 @@ fn the_defaults_are_those_of_the_contracts() {
         (auth.default_tier.as_str(), auth.issuer.as_str()),
         ("", "dormouse")
     );
+    assert_eq!(auth.agent_token_ttl, Duration::from_secs(5 * 31_557_600));
     assert_eq!(auth.signup, Signup::Auto);
     assert_eq!(auth.token_ttl, Duration::from_secs(30 * 24 * 3600));
     assert_eq!(auth.deadline, Duration::from_secs(5));
@@ -132,6 +133,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("auth.default_tier", &["", "pro"], &["gold"]),
     ("auth.issuer", &["me"], &[""]),
     ("auth.token_ttl", &["1s", "10years"], &["999ms", "11years"]),
+    ("auth.agent_token_ttl", &["1s", "9years"], &["999ms", "10years"]),
     ("auth.signup", &["auto", "open", "approval", "invite", "closed"], &["", "yes", "Open"]),
     ("auth.deadline", &["10ms", "10m"], &["9ms", "601s"]),
     ("auth.max_pending", &["0", "1000000"], &["1000001"]),

@@ -12,9 +12,9 @@ use crate::database::{Database, Tx};
 
 /// Rows that one write deletes at most.
 const PIECE: i64 = 2000;
-/// How long the tokens of a deleted account stay refused, in milliseconds: 400 days, past the life
-/// of all that are not made to live longer on purpose.
-const REFUSED_MS: i64 = 400 * 24 * 3_600_000;
+/// How long the tokens of a deleted account stay refused, in milliseconds: 11 years, longer than any
+/// token may live.
+const REFUSED_MS: i64 = 11 * 366 * 24 * 3_600_000;
 /// How long an account may wait for its approval, in milliseconds: 30 days.
 const PENDING_MS: i64 = 30 * 24 * 3_600_000;
 /// How long a request for pairing, or a used or expired invitation, is kept past its end, in

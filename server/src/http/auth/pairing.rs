@@ -82,7 +82,7 @@ pub enum PairingStatus {
 pub struct StatusAnswer {
     /// Where it stands.
     status: PairingStatus,
-    /// Whether the agent reads the second form of answers.
+    /// Whether the agent reads the second form of answers; false unless it waits for one.
     supports_v2: bool,
 }
 
@@ -184,6 +184,8 @@ async fn poll(
     let mint = MintRequest {
         user: &answer.account,
         extras: (kind == Kind::Terminal).then_some(&extras),
+        // Apps refresh their tokens, agents do not.
+        ttl: (kind == Kind::Terminal).then_some(state.settings.auth.agent_token_ttl),
         ..MintRequest::default()
     };
     let token = state
@@ -235,7 +237,8 @@ pub async fn terminal_status(
     };
     Ok(web::Json(StatusAnswer {
         status,
-        supports_v2: found.is_some_and(|request| request.supports_v2),
+        supports_v2: status == PairingStatus::Pending
+            && found.is_some_and(|request| request.supports_v2),
     }))
 }
 

@@ -191,7 +191,7 @@ async fn an_agent_is_paired_with_the_account_that_answers() {
         .post("/v1/auth/response", Some(&other), &late)
         .await
         .ok();
-    let authorized = json!({"status": "authorized", "supportsV2": true});
+    let authorized = json!({"status": "authorized", "supportsV2": false});
     assert_eq!(status().await, authorized);
     let answer = server
         .post(path, None, &json!({"publicKey": key, "supportsV2": null}))
@@ -209,6 +209,8 @@ async fn an_agent_is_paired_with_the_account_that_answers() {
         server.state().verify_user(&app).unwrap().user
     );
     assert!(identity.extras.unwrap()["session"].is_string());
+    let days = (identity.expires_at_ms - unix_ms()) / 86_400_000;
+    assert!(days > 1800, "agents never refresh: {days}");
     // The device of the same key is another request, and its token names no session.
     let device = json!({"publicKey": key});
     let asked = server
@@ -229,6 +231,7 @@ async fn an_agent_is_paired_with_the_account_that_answers() {
         .verify_user(asked["token"].as_str().unwrap())
         .unwrap();
     assert_eq!(identity.extras, None);
+    assert!(identity.expires_at_ms - unix_ms() <= 30 * 86_400_000);
     server.stop().await;
 }
 
