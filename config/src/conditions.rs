@@ -194,6 +194,21 @@ pub(crate) fn version() -> Rule<String> {
     )
 }
 
+/// Takes the id of a tenant.
+pub(crate) fn tenant() -> Rule<String> {
+    Rule::new("1 to 64 of a-z, A-Z, 0-9, _ and -", |id: String| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        if (1..=64).contains(&id.len()) && id.bytes().all(is_allowed) {
+            Ok(id)
+        } else {
+            Err(format!(
+                "{} is no tenant's id: use 1 to 64 letters, digits, _ and -, such as a UUID",
+                quote(&id)
+            ))
+        }
+    })
+}
+
 /// Takes a public key in PEM, by its first line: whether it parses is for the code that uses it.
 pub(crate) fn public_key() -> Rule<Option<String>> {
     Rule::new("PEM", |key: Option<String>| {

@@ -10,6 +10,7 @@ use crate::conditions::{SECRET_BYTES, plain};
 use crate::faults::quote;
 use crate::reader::Reader;
 use crate::schema::join;
+use crate::secret::Secret;
 use crate::settings::{Algorithm, Environment, IssuerSettings, MAX_TIERS, Settings};
 
 /// Adds the faults between keys to the reader's.
@@ -19,6 +20,7 @@ pub(crate) fn check(settings: &Settings, reader: &mut Reader<'_>) {
     rules.check_addresses(settings);
     rules.check_tiers(settings);
     rules.check_sizes_and_times(settings);
+    rules.check_events(settings);
     for (index, issuer) in settings.auth.issuers.iter().enumerate() {
         rules.check_issuer(settings, index, issuer);
     }
@@ -74,6 +76,47 @@ impl Rules<'_, '_> {
                 "a fixed test token lets in whoever knows it, so it is for development only: \
                  remove auth.insecure_test_token, or set environment to \"development\""
                     .to_owned()
+            },
+        );
+    }
+
+    fn check_events(&mut self, settings: &Settings) {
+        let events = &settings.events;
+        let is_production = settings.is_production();
+        let keys = events.api_keys.as_ref().map_or("", Secret::expose);
+        let mut keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty());
+        self.require(
+            &["events.api_keys", "environment", "auth.secret"],
+            !is_production || keys.all(|key| key.len() >= SECRET_BYTES),
+            || {
+                format!(
+                    "one of the keys is shorter than {SECRET_BYTES} characters, which can be \
+                     guessed: make keys with `dormouse apikey create`"
+                )
+            },
+        );
+        self.require(
+            &[
+                "events.insecure_accept_any_key",
+                "environment",
+                "auth.secret",
+            ],
+            !(is_production && events.insecure_accept_any_key),
+            || {
+                "with every key accepted there are no keys, so this is for development only: \
+                 remove events.insecure_accept_any_key, or set environment to \"development\""
+                    .to_owned()
+            },
+        );
+        self.require(
+            &["events.ping_interval", "events.idle_timeout"],
+            events.idle_timeout > events.ping_interval,
+            || {
+                format!(
+                    "subscribers would be closed as idle before they are asked for a sign of \
+                     life: make events.idle_timeout longer than events.ping_interval ({})",
+                    plain(&events.ping_interval)
+                )
             },
         );
     }

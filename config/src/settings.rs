@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::address::{CorsOrigin, ListenAddress};
 use crate::conditions::{
     database_url, directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty,
-    public_key, seconds, strong, version, within, years,
+    public_key, seconds, strong, tenant, version, within, years,
 };
 use crate::schema::settings;
 use crate::secret::Secret;
@@ -43,6 +43,7 @@ settings! {
     tables {
         auth: AuthSettings,
         database: DatabaseSettings,
+        events: EventSettings,
         shard: ShardSettings,
         limits: LimitSettings,
         socket_io: SocketIoSettings,
@@ -188,6 +189,43 @@ settings! {
         write_queue: usize = 4096, within(1..=1_000_000);
         /// How long a lock that another program holds is waited for.
         lock_timeout: Duration = "2s", within(ms(1)..=minutes(1));
+    }
+}
+
+settings! {
+    /// Call events: who may publish and subscribe, and what is kept.
+    pub struct EventSettings {
+        /// API keys of the default tenant, separated by commas, beside those of the database
+        /// (`dormouse apikey create`). In production each needs at least 32 characters.
+        /// Give them in the environment rather than here.
+        api_keys: Option<Secret>, none_if_empty();
+        /// The tenant of the keys above.
+        default_tenant: String = "00000000-0000-0000-0000-000000000000", tenant();
+        /// A key of the default tenant that everybody may know: taken in development only.
+        /// Empty: none.
+        insecure_test_key: String = "test-api-key";
+        /// Takes every key as one of the default tenant's; in development only.
+        insecure_accept_any_key: bool = false;
+        /// How many requests without a good key an address may send in a minute.
+        unauthenticated_rate: u32 = 100, within(1..=1_000_000);
+        /// How many connections may subscribe to events.
+        max_subscribers: usize = 10000, within(0..=1_000_000);
+        /// How often a subscriber is sent a protocol ping.
+        ping_interval: Duration = "30s", within(seconds(1)..=hours(1));
+        /// How long a subscriber may be silent, pongs included, before it is closed with 1001.
+        idle_timeout: Duration = "120s", within(seconds(2)..=hours(4));
+        /// How many events may wait for a subscriber that reads slowly; more: close 1013.
+        outbox_frames: usize = 16384, within(1..=1_000_000);
+        /// How many bytes may wait for it; subscribers share the bytes of an event.
+        outbox: ByteSize = "64 MiB", within(kib(64)..=mib(4096));
+        /// How long an event may wait for it.
+        outbox_age: Duration = "5s", within(seconds(1)..=minutes(10));
+        /// How many events of a tenant the log keeps for replays.
+        log_entries: usize = 100000, within(1000..=100_000_000);
+        /// How long the log keeps them.
+        log_age: Duration = "1day", within(minutes(1)..=years(10));
+        /// How long the state of a call is kept after its last event.
+        call_ttl: Duration = "1day", within(minutes(1)..=years(10));
     }
 }
 

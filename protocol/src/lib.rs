@@ -22,5 +22,5 @@ pub use attachment::{Attachment, AuthState, ConnectionId, Labels};
 pub use client_type::ClientType;
 pub use close::CloseCode;
 pub use envelope::{Envelope, EnvelopeError};
-pub use error::ErrorBody;
+pub use error::{ErrorBody, EventError, EventErrorBody};
 pub use filter::{Filter, FilterError};

@@ -13,6 +13,7 @@ use crate::audit::AuditLog;
 use crate::auth::{FixedWindow, Identity, TicketHolder, Tickets, TokenCache, TokenError, Verifier};
 use crate::clock::unix_ms;
 use crate::database::Database;
+use crate::events::EventService;
 use crate::handshake::HandshakeRefusal;
 use crate::http::auth::limits::AuthLimits;
 use crate::live::Live;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub database: Database,
     /// When signs of life were last written.
     pub heartbeats: Arc<Heartbeats>,
+    /// Call events.
+    pub events: EventService,
     /// Tokens.
     pub verifier: Verifier,
     /// Tickets.

@@ -50,6 +50,12 @@ pub enum Command {
     /// Make, list and revoke invitations, for `auth.signup = "invite"` and `"approval"`.
     #[command(subcommand)]
     Invite(InviteCommand),
+    /// Make, list or revoke API keys of the event side.
+    #[command(subcommand, name = "apikey")]
+    ApiKey(ApiKeyCommand),
+    /// Make, list, suspend or activate tenants of the event side.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -122,6 +128,72 @@ pub enum InviteCommand {
     /// Make an invitation useless; the account that it has made stays.
     Revoke {
         /// The invitation's id.
+        id: String,
+    },
+}
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum ApiKeyCommand {
+    /// Make a key and print it. It is stored as a hash, so it cannot be shown again.
+    Create(NewApiKey),
+    /// List all keys.
+    List,
+    /// Revoke a key; its connections are closed within seconds.
+    Revoke {
+        /// The id of the key, or its first eight characters.
+        #[arg(value_name = "ID or PREFIX")]
+        key: String,
+    },
+}
+
+/// What a new key is to be.
+#[derive(Args, Debug)]
+pub struct NewApiKey {
+    /// The tenant, made if there is none; events.default_tenant by default.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<String>,
+    /// A name for people.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is for; may be repeated. Kept and listed, not enforced.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// Requests a minute; as many as it likes by default.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_limit: Option<u32>,
+    /// How long it is valid, such as 90d; for ever by default.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub ttl: Option<Duration>,
+}
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant and print its id.
+    Create {
+        /// The id, such as a UUID; made by default.
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// A short name; `demo` makes the tenant that others may read. The id by default.
+        #[arg(long, value_name = "SLUG")]
+        slug: Option<String>,
+        /// A name for people.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// List all tenants.
+    List,
+    /// Refuse all keys of a tenant.
+    Suspend {
+        /// The id.
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Take a suspension back.
+    Activate {
+        /// The id.
+        #[arg(value_name = "ID")]
         id: String,
     },
 }

@@ -1,12 +1,14 @@
 //! What the binary does, one command a file.
 
 pub mod account;
+pub mod apikey;
 pub mod config;
 pub mod database;
 pub mod doctor;
 pub mod health;
 pub mod invite;
 pub mod serve;
+pub mod tenant;
 pub mod token;
 
 use dormouse_config::{ConfigError, Loaded, Loader};

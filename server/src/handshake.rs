@@ -231,6 +231,18 @@ pub fn read(
     })
 }
 
+/// The API key of a handshake for `/ws/events`; in the query it counts before the header (contract
+/// events.md section 2).
+pub fn api_key(query: &str, headers: &HeaderMap) -> Option<String> {
+    let in_query = form_urlencoded::parse(query.as_bytes())
+        .find(|(name, value)| name == "apiKey" && !value.is_empty())
+        .map(|(_, value)| value.into_owned());
+    in_query.or_else(|| {
+        let value = headers.get("x-api-key")?.to_str().ok()?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    })
+}
+
 /// The `101` response that accepts a key.
 pub fn accept(key: &str) -> Vec<u8> {
     let hash = actix_http::ws::hash_key(key.as_bytes());

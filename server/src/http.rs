@@ -7,6 +7,7 @@ pub mod auth;
 pub mod credentials;
 pub mod endpoint;
 pub mod errors;
+pub mod events;
 pub mod feed;
 pub mod json_body;
 pub mod kv;

@@ -13,6 +13,7 @@ pub mod client_address;
 pub mod clock;
 pub mod commands;
 pub mod database;
+pub mod events;
 pub mod handshake;
 pub mod http;
 pub mod issuer_settings;

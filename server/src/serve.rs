@@ -11,7 +11,7 @@ use actix_web::dev::AppConfig;
 use actix_web::{App, middleware};
 use dormouse_config::{Settings, Signup};
 use dormouse_shard::mount::{Mount, Mounts};
-use dormouse_shard::settings::ShardSettings;
+use dormouse_shard::settings::{ShardSettings, SubscriberSettings};
 use dormouse_shard::store::{Leftovers, Store, StoreError};
 use dormouse_shard::tier::{Tier, Tiers, TiersError};
 use dormouse_shard::{Seat, Setup, Workers};
@@ -25,6 +25,7 @@ use crate::auth::{
 };
 use crate::clock::unix_ms;
 use crate::database::{Database, Location, OpenError, Options};
+use crate::events::{EventService, EventTasks};
 use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
 use crate::listeners::{self, ListenError, Listener, Surface};
@@ -110,6 +111,7 @@ pub struct Server {
     state: Arc<AppState>,
     seats: Vec<Seat>,
     listeners: Vec<Listener>,
+    event_tasks: EventTasks,
 }
 
 impl Server {
@@ -193,10 +195,12 @@ impl Server {
             clock_skew: auth.ticket_skew,
             ..TicketSettings::default()
         };
+        let (events, event_tasks) = EventService::new(&settings, &database, &workers);
         let state = Arc::new(AppState {
             workers,
             database,
             heartbeats,
+            events,
             verifier,
             access,
             auth_limits: AuthLimits::new(RATE_KEYS),
@@ -215,6 +219,7 @@ impl Server {
             state,
             seats,
             listeners,
+            event_tasks,
         })
     }
 
@@ -237,6 +242,7 @@ impl Server {
             state,
             seats,
             listeners,
+            event_tasks,
         } = self;
         let settings = &state.settings;
         let seats = Arc::new(Mutex::new(seats));
@@ -279,12 +285,15 @@ impl Server {
         let access = state.access.clone();
         let watching = actix_rt::spawn(async move { access.watch().await });
         let sampling = actix_rt::spawn(live::sample(state.clone()));
+        actix_rt::spawn(event_tasks.ledger.run());
+        let maintenance = actix_rt::spawn(event_tasks.maintenance.run());
         Ok(Running {
             state,
             watching,
             handle,
             serving,
             sampling,
+            maintenance,
         })
     }
 }
@@ -296,6 +305,7 @@ pub struct Running {
     serving: actix_rt::task::JoinHandle<std::io::Result<()>>,
     watching: actix_rt::task::JoinHandle<()>,
     sampling: actix_rt::task::JoinHandle<()>,
+    maintenance: actix_rt::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -315,6 +325,7 @@ impl Running {
         self.sampling.abort();
         self.state.live.stop();
         self.handle.stop(false).await;
+        self.maintenance.abort();
         self.state.database.close().await;
         if let Err(err) = self.serving.await {
             tracing::error!(%err, "the HTTP server did not end well");
@@ -448,6 +459,14 @@ fn shard_settings(settings: &Settings) -> ShardSettings {
             .values()
             .map(|tier| tier.latency_p95)
             .collect(),
+        subscribers: SubscriberSettings {
+            ping_interval: settings.events.ping_interval,
+            idle_timeout: settings.events.idle_timeout,
+            outbox_frames: settings.events.outbox_frames,
+            outbox_bytes: bytes(settings.events.outbox),
+            outbox_age: settings.events.outbox_age,
+            ..SubscriberSettings::default()
+        },
         ..ShardSettings::default()
     }
 }

@@ -19,6 +19,8 @@ use dormouse_protocol::{AuthState, ClientType, Labels};
 use dormouse_shard::arrival::{Arrival, Greeting, Newcomer, Refusal, fresh_slot};
 use dormouse_shard::mount::MountId;
 use dormouse_shard::polling::PollSession;
+use dormouse_shard::subscriber::{AccessRefused, NewSubscriber};
+use dormouse_shard::table::Slot;
 use tokio::time::Instant;
 
 use crate::app_state::{AppState, claim, claim_of_ticket};
@@ -107,6 +109,16 @@ pub fn upgrade(
                 started,
                 greeting: Greeting::Upgrade { accept, refuse },
             });
+        }
+        Ok(Judged::Subscriber { key, api_key }) => {
+            if state.workers.is_draining() {
+                let response = refuse(state, HandshakeRefusal::Draining, &id);
+                state.workers.refuse(slot, behind(&unsent, response));
+            } else {
+                tracing::debug!(%connection, %path, request = id, "subscriber");
+                let accept = behind(&unsent, handshake::accept(&key).into());
+                subscribe(state, slot, accept, api_key, address);
+            }
         }
         // Whether the server is stopping is the last check; for users their first shard makes it.
         Ok(Judged::Unknown { key, labels }) => match state.pending.take(address) {
@@ -206,6 +218,10 @@ enum Judged {
         key: String,
         session: Arc<PollSession>,
     },
+    Subscriber {
+        key: String,
+        api_key: Option<String>,
+    },
 }
 
 /// The checks of an Engine.IO upgrade.
@@ -234,6 +250,41 @@ fn judge_socket_io(
         return Err(EngineRefusal::Request.into());
     }
     Ok(Judged::Change { key, session })
+}
+
+/// Brings a socket to a worker that verifies its key (contract events.md section 7): whatever is
+/// wrong with the key is told by a close frame.
+fn subscribe(
+    state: &Arc<AppState>,
+    slot: Slot,
+    accept: Bytes,
+    api_key: Option<String>,
+    address: std::net::IpAddr,
+) {
+    let place = state.events.places.take(address);
+    let is_full = place.is_none();
+    let state_there = state.clone();
+    state.workers.subscribe(NewSubscriber {
+        slot,
+        accept,
+        verify: Box::new(move |verdict| {
+            let state = state_there;
+            let Some(api_key) = api_key else {
+                return verdict(Err(AccessRefused::Unauthorized));
+            };
+            if is_full {
+                return verdict(Err(AccessRefused::Full));
+            }
+            if let Some(known) = state.events.keys.remembered(&api_key) {
+                return verdict(state.events.access(known));
+            }
+            actix_rt::spawn(async move {
+                let verified = state.events.keys.verify(&api_key).await;
+                verdict(state.events.access(verified));
+            });
+        }),
+        permit: Box::new(place),
+    });
 }
 
 /// The checks of an admin page's handshake: its key, and a place until it has authenticated.
@@ -269,7 +320,10 @@ fn judge(
         return judge_socket_io(state, mount, query, request);
     }
     let path = request.path().trim_end_matches('/');
-    if surface != Surface::Main || !matches!(path, "/v1/updates" | "/v1/websocket") {
+    let is_for_events = path == "/ws/events";
+    if surface != Surface::Main
+        || !(is_for_events || matches!(path, "/v1/updates" | "/v1/websocket"))
+    {
         return Err(HandshakeRefusal::UnknownPath);
     }
     let Handshake {
@@ -285,6 +339,10 @@ fn judge(
     )?;
     if let Some(correlation_id) = correlation_id {
         tracing::debug!(correlation_id, "handshake");
+    }
+    if is_for_events {
+        let api_key = handshake::api_key(query, request.headers());
+        return Ok(Judged::Subscriber { key, api_key });
     }
     let (claim, auth_state) = match credential {
         Credential::Ticket(ticket) => match state.tickets.redeem(&ticket, unix_ms()) {

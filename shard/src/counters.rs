@@ -92,10 +92,10 @@ pub struct Histogram {
 
 impl Histogram {
     /// Upper bounds of the buckets: 50 µs to 10 s, with the thresholds of the performance
-    /// documents (100, 200, 500 ms, 1, 2, 5 s) among them.
-    pub const BOUNDS_US: [u64; 17] = [
-        50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 200_000, 500_000,
-        1_000_000, 2_000_000, 5_000_000, 10_000_000,
+    /// documents (100, 150, 200, 300, 500 ms, 1, 2, 5 s) among them.
+    pub const BOUNDS_US: [u64; 19] = [
+        50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 150_000, 200_000,
+        300_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000,
     ];
 
     /// Counts `times` observations of one duration.

@@ -278,7 +278,7 @@ impl Issuer {
             tier,
             admin: false,
             expires_at_ms,
-            extras: None,
+            extras: tenant(claims)?,
             token_hash,
         })
     }
@@ -293,6 +293,18 @@ impl Issuer {
             Some(_) => Err(TokenError::BadClaim("user")),
         }
     }
+}
+
+/// The claim `tenantId`, which the event side asks for (contract events.md section 2), where own
+/// tokens have it too: among the extras.
+fn tenant(
+    claims: &Claims,
+) -> Result<Option<std::sync::Arc<serde_json::Map<String, Value>>>, TokenError> {
+    let tenant = claims.text("tenantId")?;
+    Ok(tenant.map(|tenant| {
+        let extras = [("tenantId".to_owned(), Value::from(tenant))];
+        std::sync::Arc::new(extras.into_iter().collect())
+    }))
 }
 
 /// The claims, if the key of the set that the header points to signed them: the one of its `kid`,

@@ -68,25 +68,34 @@ impl<K: Eq + Hash> FixedWindow<K> {
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
+        self.admit_up_to(self.limit, key, now_ms)
+    }
+
+    /// As [`Self::admit`], with a limit of this key's own.
+    pub fn admit_up_to<Q>(&self, limit: u32, key: &Q, now_ms: u64) -> Admission
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
         let answer = |admitted, counted: u32| Admission {
             admitted,
-            limit: self.limit,
-            remaining: self.limit.saturating_sub(counted),
+            limit,
+            remaining: limit.saturating_sub(counted),
             retry_after_s: seconds_left(now_ms),
         };
         let mut window = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         window.turn_to(now_ms / WINDOW_MS);
         let has_room = window.calls.len() < self.max_keys;
         match window.calls.get_mut(key) {
-            Some(counted) if *counted < self.limit => {
+            Some(counted) if *counted < limit => {
                 *counted += 1;
                 answer(true, *counted)
             }
-            None if self.limit > 0 && has_room => {
+            None if limit > 0 && has_room => {
                 window.calls.insert(key.to_owned(), 1);
                 answer(true, 1)
             }
-            _ => answer(false, self.limit),
+            _ => answer(false, limit),
         }
     }
 

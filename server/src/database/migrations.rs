@@ -46,6 +46,10 @@ const STEPS: &[Step] = steps![
     30 "30_kv_items",
     31 "31_feed_items",
     32 "32_push_tokens",
+    50 "50_tenants",
+    51 "51_calls",
+    52 "52_event_log",
+    53 "53_call_records",
 ];
 
 /// Brings the database up to date.

@@ -228,7 +228,22 @@ on_both_databases! {
         let lock_timeout = older.options.lock_timeout;
         let mut connection = connection::open(&location, Role::Writer, lock_timeout).await.unwrap();
         for table in [
-            "push_tokens", "feed_items", "kv_items", "tombstones", "usage_limits", "usage_reports", "access_keys"] {
+            "call_rollups",
+            "call_records",
+            "event_requests",
+            "event_log",
+            "event_heads",
+            "call_states",
+            "api_keys",
+            "tenants",
+            "push_tokens",
+            "feed_items",
+            "kv_items",
+            "tombstones",
+            "usage_limits",
+            "usage_reports",
+            "access_keys",
+        ] {
             let drop = format!("DROP TABLE {table}");
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
         }

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use dormouse_protocol::ErrorBody;
+use dormouse_protocol::{ErrorBody, EventError, EventErrorBody};
 use serde_json::{Map, Value};
 
 use crate::accounts::AccountError;
@@ -16,6 +16,9 @@ use crate::sync::SyncError;
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 /// The header that says how many calls are left in this minute.
 pub const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// What the paths of the event side begin with.
+const EVENT_SIDE: &str = "/api/v1/";
 
 /// An answer that is no success. [`super::manners`] adds the request's id.
 #[derive(Clone, Debug)]
@@ -96,6 +99,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     }
 
+    /// 503, worth another try in a second.
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            .field("retryAfter", 1)
+            .header(header::RETRY_AFTER, "1")
+    }
+
     /// Adds a stable word for programs.
     #[must_use]
     pub fn code(mut self, code: &'static str) -> Self {
@@ -119,13 +129,58 @@ impl ApiError {
         self
     }
 
-    /// The whole answer.
-    pub fn response(&self, request_id: &str) -> HttpResponse {
+    /// The whole answer to a request for this path: the event side has a shape of its own (contract
+    /// events.md section 1).
+    pub fn response_at(&self, path: &str, request_id: &str) -> HttpResponse {
+        if !path.starts_with(EVENT_SIDE) {
+            return self.response(request_id);
+        }
+        let mut details = self.fields.clone();
+        let retry_after = details
+            .remove("retryAfter")
+            .and_then(|after| after.as_u64());
+        self.builder().json(EventErrorBody {
+            error: EventError {
+                code: self.event_code().to_owned(),
+                message: self.text.clone(),
+                request_id: request_id.to_owned(),
+                retry_after,
+                details,
+            },
+        })
+    }
+
+    /// The word of the event side, which has one for every error.
+    fn event_code(&self) -> &'static str {
+        // What is shared with the other routes has their words, in lowercase, or none.
+        let own = self.code.filter(|code| !code.contains('-'));
+        match (self.status.as_u16(), own) {
+            (400, _) => "BAD_REQUEST",
+            (_, Some(code)) => code,
+            (401, None) => "UNAUTHORIZED",
+            (403, None) => "FORBIDDEN",
+            (404, None) => "NOT_FOUND",
+            (405, None) => "METHOD_NOT_ALLOWED",
+            (409, None) => "CONFLICT",
+            (413, None) => "PAYLOAD_TOO_LARGE",
+            (429, None) => "RATE_LIMIT_EXCEEDED",
+            (503, None) => "SERVICE_UNAVAILABLE",
+            (400..500, None) => "BAD_REQUEST",
+            _ => "INTERNAL_ERROR",
+        }
+    }
+
+    fn builder(&self) -> actix_web::HttpResponseBuilder {
         let mut response = HttpResponse::build(self.status);
         for (name, value) in &self.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response.json(ErrorBody {
+        response
+    }
+
+    /// The whole answer.
+    pub fn response(&self, request_id: &str) -> HttpResponse {
+        self.builder().json(ErrorBody {
             error: self.text.clone(),
             code: self.code.map(str::to_owned),
             request_id: request_id.to_owned(),

@@ -26,6 +26,12 @@ pub struct JsonBody {
 }
 
 impl JsonBody {
+    /// What was sent, as it came.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Reads the body as an object. Values may borrow from it.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 use dormouse_config::CorsOrigin;
 
 use super::errors::ApiError;
@@ -18,9 +18,21 @@ use crate::listeners::Surface;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Requested-With, X-Request-Id, \
-                               X-Client-Version, X-Correlation-Id, X-Invite-Code";
+                               X-Client-Version, X-Correlation-Id, X-API-Key, X-Tenant-Id, \
+                               X-Demo-Tenant-Id, Idempotency-Key, X-Invite-Code";
 const EXPOSED: &str = "Content-Length, X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, \
-                       Retry-After, X-Response-Time, Server-Timing, X-Correlation-Id";
+                       X-RateLimit-Reset, Retry-After, X-Response-Time, Server-Timing, X-Correlation-Id";
+
+/// How a caller stands with a rate limit; kept with the request, told in the answer's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateStanding {
+    /// Requests a minute.
+    pub limit: u32,
+    /// Requests left in this one.
+    pub remaining: u32,
+    /// When the next minute begins, ISO 8601.
+    pub resets_at: String,
+}
 
 /// The middleware around all routes.
 ///
@@ -80,6 +92,21 @@ pub async fn manners(
     } else {
         allow_origin(headers, origin.as_ref(), listed, is_development);
     }
+    let rate = response
+        .request()
+        .extensions()
+        .get::<RateStanding>()
+        .cloned();
+    if let Some(rate) = rate {
+        let headers = response.headers_mut();
+        set(headers, "x-ratelimit-limit", &rate.limit.to_string());
+        set(
+            headers,
+            "x-ratelimit-remaining",
+            &rate.remaining.to_string(),
+        );
+        set(headers, "x-ratelimit-reset", &rate.resets_at);
+    }
     // The path alone: queries may hold tokens and tickets.
     let plain = response.request();
     if let Some(state) = &state {
@@ -138,9 +165,9 @@ fn rewritten(response: &ServiceResponse<BoxBody>, path: &str, id: &str) -> Optio
     let status = response.status();
     if let Some(err) = response.response().error() {
         if let Some(err) = err.as_error::<ApiError>() {
-            return Some(err.response(id));
+            return Some(err.response_at(path, id));
         }
-        return Some(framework_error(status, &err.to_string(), path).response(id));
+        return Some(framework_error(status, &err.to_string(), path).response_at(path, id));
     }
     // Answers that the framework or `early_answer` made without an error value. Those with a text
     // of their own, such as the refusals of handshakes, stay as they are.
@@ -150,18 +177,18 @@ fn rewritten(response: &ServiceResponse<BoxBody>, path: &str, id: &str) -> Optio
     match status {
         StatusCode::PAYLOAD_TOO_LARGE if is_json => {
             let most = response.request().app_data::<web::Data<AppState>>()?;
-            Some(ApiError::too_large(most.settings.http.body.as_u64()).response(id))
+            Some(ApiError::too_large(most.settings.http.body.as_u64()).response_at(path, id))
         }
         StatusCode::METHOD_NOT_ALLOWED if is_bare => {
             let text = format!("this method is not allowed at {path}");
-            let mut answer = ApiError::new(status, text).response(id);
+            let mut answer = ApiError::new(status, text).response_at(path, id);
             if let Some(allow) = response.headers().get(header::ALLOW) {
                 answer.headers_mut().insert(header::ALLOW, allow.clone());
             }
             Some(answer)
         }
         status if (status.is_client_error() || status.is_server_error()) && is_bare => {
-            Some(framework_error(status, "", path).response(id))
+            Some(framework_error(status, "", path).response_at(path, id))
         }
         _ => None,
     }

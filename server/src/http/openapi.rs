@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use bytes::Bytes;
 use dormouse_protocol::ErrorBody;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, feed, kv, push_tokens, service, sync, usage_limits, user,
-    version,
+    account, admin, admin_page, auth, events, feed, kv, push_tokens, service, sync, usage_limits,
+    user, version,
 };
 use crate::metrics;
 
@@ -39,6 +39,18 @@ pub fn endpoints() -> Vec<Endpoint> {
         metrics::route::on_main,
         updates,
         websocket,
+        events::health::live,
+        events::health::ready,
+        subscribe,
+        events::publish::publish,
+        events::calls::call,
+        events::calls::sequence,
+        events::demo::status,
+        events::demo::toggle,
+        events::demo::stats,
+        events::reports::metrics,
+        events::reports::calls,
+        events::reports::campaign,
         user::stats::stats,
         user::broadcast::broadcast,
         user::ticket::ticket,
@@ -130,6 +142,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         (name = "user", description = "A user's own connections"),
         (name = "sync", description = "Sessions, messages, machines, artifacts and what belongs to \
          them"),
+        (name = "events", description = "Call events of a tenant, and reports over its calls"),
         (name = "admin", description = "For admins; on addresses of their own where \
          `admin.listen` names some"),
     ),
@@ -159,6 +172,9 @@ impl Modify for BearerTokens {
             scheme.description = Some(description.to_owned());
             components.add_security_scheme(name, SecurityScheme::Http(scheme));
         }
+        let description = "A tenant's key: `dormouse apikey create`.";
+        let key = ApiKeyValue::with_description("X-API-Key", description);
+        components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(key)));
     }
 }
 
@@ -253,6 +269,29 @@ describe_sockets!(
 )]
 #[expect(dead_code, reason = "describes the handshake, which is no handler")]
 fn live() {}
+
+/// Opens a WebSocket that gets a tenant's events.
+///
+/// The upgrade is answered first; a bad key is told by close code 1008. Frames are those of the
+/// events contract: `subscribe`, `unsubscribe` and `ping` one way, `connected`, `subscribed`,
+/// `event` and the others back.
+#[utoipa::path(
+    get, path = "/ws/events", tag = "sockets", operation_id = "subscribe_to_events", security(("apiKey" = []), ()),
+    params(("apiKey" = Option<String>, Query,
+            description = "A tenant's key; counts before the header `X-API-Key`")),
+    responses(
+        (status = 101, description = "The connection is a WebSocket now"),
+        (status = 400, description = "A malformed handshake", body = String,
+         content_type = "text/plain"),
+        (status = 426, description = "No upgrade to WebSocket, or not its version 13",
+         body = String, content_type = "text/plain"),
+        (status = 503, description = "The server is stopping", body = String,
+         content_type = "text/plain",
+         headers(("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+#[expect(dead_code, reason = "describes the handshake, which is no handler")]
+fn subscribe() {}
 
 #[cfg(test)]
 mod tests;

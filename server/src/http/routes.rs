@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, feed, kv, openapi, push_tokens, service, sync, usage_limits,
-    user, version,
+    account, admin, admin_page, auth, events, feed, kv, openapi, push_tokens, service, sync,
+    usage_limits, user, version,
 };
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
@@ -35,6 +35,7 @@ pub fn routes(config: &mut web::ServiceConfig, state: &Arc<AppState>, surface: S
 /// their own.
 pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
     let mut endpoints = service::endpoints();
+    endpoints.extend(events::health::endpoints());
     endpoints.extend(metrics::route::endpoints(surface));
     endpoints.extend(openapi::endpoints());
     if surface == Surface::Main {
@@ -47,8 +48,10 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
         endpoints.extend(push_tokens::endpoints());
         endpoints.extend(usage_limits::endpoints());
         endpoints.extend(version::endpoints());
+        endpoints.push(Endpoint::with_or_without_slash("/ws/events").any(not_an_upgrade));
         endpoints.extend(user::endpoints());
         endpoints.extend(sync::endpoints());
+        endpoints.extend(events::endpoints());
     }
     if surface == Surface::Admin || !has_admin_address {
         endpoints.extend(admin::endpoints());

@@ -43,6 +43,10 @@ pub struct HealthAnswer {
     timestamp: String,
     /// The server's version.
     version: &'static str,
+    /// What this is.
+    service: &'static str,
+    /// Seconds since the start.
+    uptime: u64,
 }
 
 /// Whether the server should get traffic, and if not, why.
@@ -85,11 +89,13 @@ pub(crate) async fn root(state: web::Data<AppState>) -> web::Json<RootAnswer> {
     get, path = "/health", tag = "service",
     responses((status = 200, description = "The process runs", body = HealthAnswer))
 )]
-pub(crate) async fn health() -> web::Json<HealthAnswer> {
+pub(crate) async fn health(state: web::Data<AppState>) -> web::Json<HealthAnswer> {
     web::Json(HealthAnswer {
         status: "healthy",
         timestamp: iso_now(),
         version: VERSION,
+        service: "dormouse",
+        uptime: state.started.elapsed().as_secs(),
     })
 }
 

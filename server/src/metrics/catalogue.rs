@@ -83,6 +83,29 @@ catalogue! {
     HTTP_REQUEST_ERRORS = Events Counter "http_request_errors_total" ["error_type"] Count,
         "HTTP requests answered with a status of 400 or above.";
 
+    CALLS = Events Counter "calls_total" ["status"] Count,
+        "Calls by the status that they came to since the start; a call comes to several.";
+    CALLS_ACTIVE = Events Gauge "calls_active" [] Count,
+        "Calls that are stored and not over.";
+    WS_EVENT_CONNECTIONS = Events Gauge "ws_connections" [] Count,
+        "Open connections of subscribers to events, also those whose key is being verified.";
+    WS_EVENTS_DELIVERED = Events Counter "ws_events_delivered_total" [] Count,
+        "Events handed to subscribers: one for each event and subscriber.";
+    WS_EVENTS_DROPPED = Events Counter "ws_events_dropped_total" [] Count,
+        "Events that a subscriber was to get and did not, because it was closed for not reading.";
+    EVENT_PUBLISH = Events Histogram "event_publish_seconds" [] Seconds,
+        "Time from accepting a request to publish to having its events on disk and on the way to \
+         subscribers, in seconds.";
+    EVENT_DELIVERY = Events Histogram "event_delivery_seconds" [] Seconds,
+        "Time from accepting an event to having handed it to a subscriber, in seconds; one \
+         observation for each subscriber.";
+    EVENTS_PUBLISHED = Dormouse Counter "dormouse_events_published_total" [] Count,
+        "Events that were stored and published.";
+    DB_QUERY_DURATION = Events Histogram "db_query_duration_seconds" [] Seconds,
+        "As dormouse_database_write_seconds.";
+    DB_CONNECTIONS_ACTIVE = Events Gauge "db_connections_active" [] Count,
+        "Connections to the database that may be open: those that read and the one that writes.";
+
     BUILD_INFO = Dormouse Gauge "dormouse_build_info" ["version"] Count,
         "Always 1; the label tells the version.";
     STORE_UP = Dormouse Gauge "dormouse_store_up" [] Flag,

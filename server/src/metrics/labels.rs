@@ -9,6 +9,7 @@ use super::busiest::OTHER;
 use super::counters::TokenCheck;
 use super::http_requests::{ERROR_TYPES, METHODS};
 use crate::database::counters::Ended;
+use crate::events::counters::EventCounters;
 use crate::handshake::HandshakeRefusal;
 
 /// Where shards are.
@@ -78,7 +79,7 @@ pub enum Values {
 }
 
 /// All labels of the catalogue.
-pub const LABELS: [(&str, Values); 14] = [
+pub const LABELS: [(&str, Values); 15] = [
     (
         "user_id",
         Values::Bounded(
@@ -108,6 +109,7 @@ pub const LABELS: [(&str, Values); 14] = [
     ("method", Values::Closed(&[&METHODS])),
     ("error_type", Values::Closed(&[&ERROR_TYPES])),
     ("state", Values::Closed(&[&SHARD_STATES])),
+    ("status", Values::Closed(&[&EventCounters::STATUSES])),
     ("client_type", Values::Closed(&[&CLIENT_TYPES])),
     (
         "reason",

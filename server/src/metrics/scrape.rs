@@ -12,6 +12,7 @@ use super::{process, workers};
 use crate::app_state::{AppState, VERSION};
 use crate::clock::unix_ms;
 use crate::database::counters::{DatabaseCounters, Ended};
+use crate::events::counters::EventCounters;
 use crate::handshake::HandshakeRefusal;
 
 /// The text of a scrape, in the text format 0.0.4.
@@ -70,6 +71,11 @@ fn server(families: &mut Families, state: &AppState, handshakes: &BTreeMap<&'sta
         &metrics::TIER_PROMISED_AVAILABILITY,
         promises().map(|(tier, promise)| (tier, promise.availability / 100.0)),
     );
+    let connections = u64::from(state.settings.database.read_connections) + 1;
+    families.count(&metrics::DB_CONNECTIONS_ACTIVE, connections);
+    let write_time = state.database.counters().write_time();
+    families.histogram(&metrics::DB_QUERY_DURATION, &write_time);
+    events(families, &state.events.counters);
     let checks = state.counters.tokens.all();
     families.by_label(&metrics::TOKEN_CHECKS, TokenCheck::LABELS, checks);
 }
@@ -81,6 +87,13 @@ fn database(families: &mut Families, counters: &DatabaseCounters) {
     families.by_label(&metrics::DATABASE_READS, ["done", "failed"], [done, failed]);
     families.count(&metrics::DATABASE_COMMITS, counters.commits());
     families.histogram(&metrics::DATABASE_WRITE, &counters.write_time());
+}
+
+fn events(families: &mut Families, counters: &EventCounters) {
+    families.by_label(&metrics::CALLS, EventCounters::STATUSES, counters.calls());
+    families.count(&metrics::CALLS_ACTIVE, counters.active());
+    families.count(&metrics::EVENTS_PUBLISHED, counters.all_published());
+    families.histogram(&metrics::EVENT_PUBLISH, &counters.publish_time());
 }
 
 /// What the system does not tell is left out.

@@ -130,6 +130,29 @@ fn queries_name_only_metrics_that_exist() {
     assert!(seen >= queries_count(), "each query reads a metric");
 }
 
+#[test]
+fn rules_read_only_metrics_that_exist() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus/rules");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Our metrics by their prefixes; recorded names have colons.
+        let is_part = |char: char| char.is_ascii_alphanumeric() || "_:".contains(char);
+        let words = text.split(|char: char| !is_part(char));
+        let prefixes = ["http_", "ws_", "db_", "event_", "calls_", "dormouse_"];
+        for word in words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))) {
+            let known = catalogue::ALL.iter().any(|metric| {
+                let rest = word.strip_prefix(metric.name);
+                rest.is_some_and(|rest| ["", "_bucket", "_sum", "_count"].contains(&rest))
+            });
+            assert!(known, "{word} in {}", path.display());
+            read += 1;
+        }
+    }
+    assert!(read > 0, "no rule was read");
+}
+
 fn queries_count() -> usize {
     QUERIES.iter().map(|(_, queries)| queries.len()).sum()
 }

@@ -25,6 +25,7 @@ struct Totals {
     users: u64,
     by_type: ByType,
     queued_frames: u64,
+    subscribers: u64,
     oldest: Option<u64>,
     io: IoCounters,
     counters: ShardCounters,
@@ -49,9 +50,19 @@ pub fn export(
             .map(|(user, connections)| ([user], connections)),
     );
     traffic(families, &totals);
+    subscribers(families, &totals);
     shards(families, &totals.counters);
     by_worker(families, reports);
     by_tier(families, reports, tiers, &totals.counters);
+}
+
+fn subscribers(families: &mut Families, totals: &Totals) {
+    let (io, counters) = (&totals.io, &totals.counters);
+    let dropped = io.events_dropped + counters.events_dropped;
+    families.count(&metrics::WS_EVENT_CONNECTIONS, totals.subscribers);
+    families.count(&metrics::WS_EVENTS_DELIVERED, counters.events_delivered);
+    families.count(&metrics::WS_EVENTS_DROPPED, dropped);
+    families.histogram(&metrics::EVENT_DELIVERY, &counters.event_delivery);
 }
 
 fn connections(families: &mut Families, totals: &Totals, handshakes: u64, now_ms: u64) {
@@ -280,6 +291,7 @@ impl Totals {
             totals.users += report.users;
             totals.by_type.add(&report.by_type);
             totals.queued_frames += report.queued_frames;
+            totals.subscribers += report.subscribers;
             totals.oldest = [totals.oldest, report.oldest].into_iter().flatten().min();
             totals.io.merge(&report.io);
             totals.counters.merge(&report.counters);

@@ -37,14 +37,30 @@ pub async fn send(
     token: Option<&str>,
     body: Option<&Value>,
 ) -> Answer {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let headers: Vec<_> = bearer
+        .iter()
+        .map(|token| ("Authorization", token.as_str()))
+        .collect();
+    send_with(method, address, path, &headers, body).await
+}
+
+/// As [`send`], with these headers.
+pub async fn send_with(
+    method: Method,
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Answer {
     let client = Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(0)
         .build()
         .unwrap();
     let mut request = client.request(method, format!("http://{address}{path}"));
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     if let Some(body) = body {
         request = request.json(body);

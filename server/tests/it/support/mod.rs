@@ -1,6 +1,7 @@
 //! What every test needs: servers in this process and out of it, clients good and bad.
 
 pub mod client;
+pub mod events;
 pub mod handshake;
 pub mod http;
 pub mod panics;

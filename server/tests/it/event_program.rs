@@ -1,0 +1,183 @@
+//! The built binary: keys by the command line, and what survives a sudden end.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::support::events::{KEY, TENANT, get, handshake, subscribed, subscriber};
+use crate::support::process::{Dormouse, run_dormouse};
+use crate::support::{Client, eventually, within};
+
+const METRICS: &str = "/api/v1/reporting/metrics";
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Dormouse::serve(folder.path(), &[]).await;
+    let made = run_dormouse(
+        folder.path(),
+        &[
+            "apikey",
+            "create",
+            "--tenant",
+            "acme",
+            "--name",
+            "ci",
+            "--rate-limit",
+            "1000",
+        ],
+    )
+    .await;
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let key = made.stdout.trim_end();
+    assert!(key.starts_with("dm_") && key.len() == 46, "{key}");
+    let answer = get(server.address(), METRICS, key).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("1000"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("999"));
+    let mut client = subscribed(server.address(), key, &["call.*"]).await;
+    let listed = run_dormouse(folder.path(), &["apikey", "list"])
+        .await
+        .stdout;
+    assert!(listed.contains("ACTIVE") && listed.contains("acme") && listed.contains("ci"));
+    assert!(!listed.contains(key), "the key is never shown again");
+    // Nor is it anywhere on disk.
+    for file in std::fs::read_dir(folder.path().join("data")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes
+                .windows(key.len())
+                .any(|window| window == key.as_bytes());
+            assert!(!found, "{}", path.display());
+        }
+    }
+    let unknown = run_dormouse(folder.path(), &["apikey", "revoke", "dm_nobody"]).await;
+    assert_eq!(unknown.status, Some(1));
+    let revoked = run_dormouse(folder.path(), &["apikey", "revoke", &key[..8]]).await;
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    // The server looks every few seconds.
+    assert_eq!(client.closed().await, (1008, "Unauthorized".to_owned()));
+    let answer = get(server.address(), METRICS, key).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.json()["error"]["message"], "API key is not active");
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run_dormouse(
+        folder.path(),
+        &["tenant", "create", "--id", "acme", "--slug", "demo"],
+    );
+    assert_eq!(made.await.stdout, "acme\n");
+    let again = run_dormouse(folder.path(), &["tenant", "create", "--slug", "demo"]).await;
+    assert_eq!(again.status, Some(1), "{again:?}");
+    let key = run_dormouse(folder.path(), &["apikey", "create", "--tenant", "acme"])
+        .await
+        .stdout;
+    let key = key.trim_end();
+    let server = Dormouse::serve(folder.path(), &[]).await;
+    let address = server.address();
+    // Others may read the demo tenant.
+    let headers = [("X-API-Key", KEY), ("X-Demo-Tenant-Id", "acme")];
+    let read =
+        crate::support::http::send_with(reqwest::Method::GET, address, METRICS, &headers, None);
+    assert_eq!(read.await.status, 200);
+    let stats = get(address, "/api/v1/demo/stats", KEY).await.json();
+    assert_eq!(
+        stats["calls"],
+        json!({"total": 0, "completed": 0, "completionRate": 0.0})
+    );
+    let suspended = run_dormouse(folder.path(), &["tenant", "suspend", "acme"]).await;
+    assert_eq!(suspended.status, Some(0), "{suspended:?}");
+    let answer = get(address, METRICS, key).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let error = &answer.json()["error"];
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("FORBIDDEN"), &json!("Tenant is not active"))
+    );
+    let mut client = Client::open(address, handshake(key)).await;
+    assert_eq!(client.closed().await.0, 1008);
+}
+
+#[tokio::test]
+async fn every_acknowledged_event_survives_a_sudden_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Dormouse::serve(folder.path(), &[]).await;
+    let address = server.address();
+    let acked = Arc::<Mutex<BTreeSet<String>>>::default();
+    let is_over = Arc::<AtomicBool>::default();
+    let publishers: Vec<_> = (0..8)
+        .map(|publisher| {
+            let (acked, is_over) = (acked.clone(), is_over.clone());
+            tokio::spawn(async move {
+                let http = reqwest::Client::builder().no_proxy().build().unwrap();
+                for number in 0.. {
+                    let call = format!("{publisher}-{number}");
+                    let sent = http
+                        .post(format!("http://{address}/api/v1/demo/events/call"))
+                        .header("X-API-Key", KEY)
+                        .json(&json!({"callId": call, "eventType": "call.completed"}))
+                        .send()
+                        .await;
+                    match sent {
+                        Ok(answer) if answer.status() == 200 => {
+                            acked.lock().unwrap().insert(call);
+                        }
+                        _ if is_over.load(Ordering::SeqCst) => return,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    eventually("many are acknowledged", || async {
+        (acked.lock().unwrap().len() >= 300).then_some(())
+    })
+    .await;
+    is_over.store(true, Ordering::SeqCst);
+    server.kill().await;
+    for publisher in publishers {
+        within("a publisher ends", publisher).await.unwrap();
+    }
+    let acked = std::mem::take(&mut *acked.lock().unwrap());
+    let server = Dormouse::serve(folder.path(), &[]).await;
+    let mut client = subscriber(server.address(), KEY).await;
+    client
+        .send(&json!({"type": "subscribe", "channels": ["call.*"], "since": "0"}))
+        .await;
+    assert_eq!(client.json().await["type"], "subscribed");
+    client
+        .send(&json!({"type": "subscribe", "channels": ["billing.*"]}))
+        .await;
+    let mut replayed = BTreeSet::new();
+    loop {
+        let frame = client.json().await;
+        if frame["type"] == "subscribed" {
+            break;
+        }
+        let call = frame["payload"]["data"]["callId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(replayed.insert(call), "twice: {frame}");
+    }
+    let missing: Vec<_> = acked.difference(&replayed).collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} are missing",
+        missing.len(),
+        acked.len()
+    );
+    let report = get(server.address(), METRICS, KEY).await.json();
+    assert_eq!(
+        report["metrics"]["totalCalls"],
+        replayed.len(),
+        "each left its record"
+    );
+    assert_eq!(TENANT.len(), 36);
+}
