@@ -138,7 +138,7 @@ impl Conditions {
             format_micros(self.generator.lag_max_us as f64),
         );
         if self.time_scale != 1.0 {
-            let _ = writeln!(text, "stages shortened: --time-scale {}", self.time_scale);
+            let _ = writeln!(text, "length: {} of the full run", self.time_scale);
         }
         text
     }

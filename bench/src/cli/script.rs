@@ -187,7 +187,11 @@ pub fn shape(
     length: LengthArgs,
 ) -> Result<(Stages, f64), Failure> {
     let usage = |text: &str| Failure::Usage(text.to_owned());
-    let full = stages.duration().as_secs_f64();
+    // A number of users of one's own makes a run of its own, which nothing has shortened.
+    let full = match (users, length.duration) {
+        (Some(_), Some(own)) => own,
+        _ => stages.duration(),
+    };
     let mut stages = match users {
         Some(0) => return Err(usage("--vus must be at least 1")),
         Some(users) => Stages::new(vec![Stage {
@@ -206,6 +210,6 @@ pub fn shape(
     if stages.duration().is_zero() {
         return Err(usage("the duration must be longer than zero"));
     }
-    let time_scale = stages.relative_to(full);
+    let time_scale = stages.relative_to(full.as_secs_f64());
     Ok((stages, time_scale))
 }

@@ -41,6 +41,10 @@ async fn health_checks_are_counted_endpoint_by_endpoint() {
     ];
     let (_, result, report) = result(Faults::default(), &args).await;
     assert_eq!(result["scenario"], "http-health-check-custom");
+    assert_eq!(
+        result["timeScale"], 1.0,
+        "its own length is its full length"
+    );
     let requests = count(&result, "http_reqs");
     assert!(requests >= 9, "{report}");
     assert_eq!(result["metrics"]["http_req_failed"]["hits"], 0, "{report}");
