@@ -12,6 +12,11 @@ const ACTIONS = {
   "clear-tier": "took a tier back",
   "drain": "drained the server",
   "try-it": "made a test user’s token",
+  "approve-account": "approved an account",
+  "block-account": "blocked an account",
+  "delete-account": "deleted an account",
+  "create-invite": "made an invitation",
+  "revoke-invite": "revoked an invitation",
 }
 
 const fields = (value) => {

@@ -32,8 +32,8 @@ export function tiers() {
     body,
     element("p", { class: "hint" },
       "A latency promise is kept while at most 5 % of the deliveries take longer than promised. " +
-      "Availability is the share of connections that the server took in, or refused because the user was at the cap, " +
-      "which is what the tier says. Tiers are set in the configuration; a user’s own tier on the user’s page."))
+      "Availability is the share of connections that the server did not turn away for a reason of its own; " +
+      "refusals at the cap do not count, as they are what the tier says. Tiers are set in the configuration; a user’s own tier on the user’s page."))
 
   function update(feed) {
     const now = feed.update

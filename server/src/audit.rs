@@ -41,6 +41,16 @@ pub enum AuditAction {
     Drain,
     /// Made a token of a test user.
     TryIt,
+    /// Let an account in.
+    ApproveAccount,
+    /// Refused an account.
+    BlockAccount,
+    /// Deleted an account.
+    DeleteAccount,
+    /// Made an invitation.
+    CreateInvite,
+    /// Made an invitation useless.
+    RevokeInvite,
 }
 
 /// How an action ended.

@@ -3,11 +3,14 @@
 use actix_web::{HttpRequest, web};
 use dormouse_protocol::ErrorBody;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit::{ended, on_record};
 use crate::accounts::administration::{self, Account, Status};
 use crate::accounts::{AccountError, removal};
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::query::Query;
@@ -127,8 +130,20 @@ pub async fn approve(
     state: web::Data<AppState>,
     path: web::Path<String>,
 ) -> Result<web::Json<AccountAnswer>, ApiError> {
-    let account = administration::approve(&state.database, path.into_inner()).await?;
-    state.access.refresh().await?;
+    let id = path.into_inner();
+    let action = AuditAction::ApproveAccount;
+    let entry = on_record(&state, &admin, action, &*id, json!({})).await?;
+    let approving = async {
+        let account = administration::approve(&state.database, id).await?;
+        state.access.refresh().await?;
+        Ok(account)
+    };
+    let account = ended(
+        entry,
+        approving.await,
+        |account: &Account| json!({"account": account.id}),
+    )
+    .await?;
     tracing::info!(admin = %admin.0.user, user = account.id, "an admin approved an account");
     Ok(done(account, 0))
 }
@@ -152,8 +167,20 @@ pub async fn block(
     state: web::Data<AppState>,
     path: web::Path<String>,
 ) -> Result<web::Json<AccountAnswer>, ApiError> {
-    let account = administration::block(&state.database, path.into_inner()).await?;
-    let closed = state.access.refuse(&account.id).await;
+    let id = path.into_inner();
+    let action = AuditAction::BlockAccount;
+    let entry = on_record(&state, &admin, action, &*id, json!({})).await?;
+    let blocking = async {
+        let account = administration::block(&state.database, id).await?;
+        let closed = state.access.refuse(&account.id).await;
+        Ok((account, closed))
+    };
+    let (account, closed) = ended(
+        entry,
+        blocking.await,
+        |(account, closed): &(Account, u64)| json!({"account": account.id, "closed": closed}),
+    )
+    .await?;
     tracing::info!(
         admin = %admin.0.user, user = account.id, closed, "an admin blocked an account"
     );
@@ -178,12 +205,24 @@ pub async fn delete(
     state: web::Data<AppState>,
     path: web::Path<String>,
 ) -> Result<web::Json<AccountAnswer>, ApiError> {
-    let account = administration::begin_deletion(&state.database, path.into_inner()).await?;
-    let closed = state.access.refuse(&account.id).await;
-    tracing::info!(
-        admin = %admin.0.user, user = account.id, closed, "an admin deletes an account"
-    );
-    removal::remove(&state.database, &account.id).await?;
+    let id = path.into_inner();
+    let action = AuditAction::DeleteAccount;
+    let entry = on_record(&state, &admin, action, &*id, json!({})).await?;
+    let deleting = async {
+        let account = administration::begin_deletion(&state.database, id).await?;
+        let closed = state.access.refuse(&account.id).await;
+        tracing::info!(
+            admin = %admin.0.user, user = account.id, closed, "an admin deletes an account"
+        );
+        removal::remove(&state.database, &account.id).await?;
+        Ok((account, closed))
+    };
+    let (account, closed) = ended(
+        entry,
+        deleting.await,
+        |(account, closed): &(Account, u64)| json!({"account": account.id, "closed": closed}),
+    )
+    .await?;
     Ok(done(account, closed))
 }
 

@@ -38,6 +38,22 @@ pub async fn on_record(
     })
 }
 
+/// Records how an action on record ended, and passes its outcome on.
+///
+/// # Errors
+/// That of the action.
+pub async fn ended<T>(
+    entry: OpenEntry,
+    outcome: Result<T, ApiError>,
+    result: impl FnOnce(&T) -> Value,
+) -> Result<T, ApiError> {
+    match &outcome {
+        Ok(done) => entry.done(result(done)).await,
+        Err(err) => entry.failed(err).await,
+    }
+    outcome
+}
+
 /// A part of the audit log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,12 +4,15 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use dormouse_protocol::ErrorBody;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::audit::{ended, on_record};
 use crate::accounts::invites::{
     self, DEFAULT_LIFETIME_MS, Invite, MAX_LIFETIME_MS, MAX_NOTE_CHARS,
 };
 use crate::app_state::AppState;
+use crate::audit::AuditAction;
 use crate::http::auth::Done;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
@@ -79,7 +82,17 @@ pub async fn create(
             return Err(ApiError::validation(text));
         }
     };
-    let (invite, code) = invites::create(&state.database, note, lifetime_ms).await?;
+    let detail = json!({"note": note, "expiresIn": lifetime_ms / 1000});
+    let action = AuditAction::CreateInvite;
+    let entry = on_record(&state, &admin, action, "accounts", detail).await?;
+    let created = invites::create(&state.database, note, lifetime_ms).await;
+    // The code is a secret; the id is not.
+    let (invite, code) = ended(
+        entry,
+        created.map_err(Into::into),
+        |(invite, _)| json!({"invite": invite.id}),
+    )
+    .await?;
     tracing::info!(admin = %admin.0.user, invite = invite.id, "an admin made an invitation");
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -122,7 +135,10 @@ pub async fn revoke(
     path: web::Path<String>,
 ) -> Result<web::Json<Done>, ApiError> {
     let id = path.into_inner();
-    invites::revoke(&state.database, id.clone()).await?;
+    let action = AuditAction::RevokeInvite;
+    let entry = on_record(&state, &admin, action, &*id, json!({})).await?;
+    let revoked = invites::revoke(&state.database, id.clone()).await;
+    ended(entry, revoked.map_err(Into::into), |_| json!({})).await?;
     tracing::info!(admin = %admin.0.user, invite = id, "an admin revoked an invitation");
     Ok(web::Json(Done::YES))
 }

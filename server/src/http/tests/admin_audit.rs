@@ -103,6 +103,50 @@ async fn every_action_is_on_record_with_who_and_how_it_ended() {
 }
 
 #[actix_rt::test]
+async fn what_concerns_accounts_is_on_record_without_codes() {
+    let server = TestServer::start(&[]).await;
+    let body = json!({"note": "for bob"}).to_string();
+    let invite = server
+        .as_admin("POST", "/admin/v1/invites", &body)
+        .await
+        .ok();
+    let id = invite["invite"]["id"].as_str().unwrap();
+    let path = format!("/admin/v1/invites/{id}");
+    server.as_admin("DELETE", &path, "").await.ok();
+    let block = "/admin/v1/accounts/mallory/block";
+    server.as_admin("POST", block, "").await.ok();
+    let approve = "/admin/v1/accounts/nobody/approve";
+    assert_eq!(server.as_admin("POST", approve, "").await.status, 404);
+    let delete = "/admin/v1/accounts/mallory";
+    let deleted = server.as_admin("DELETE", delete, "").await;
+    let log = entries(&server, "").await;
+    assert!(!log.to_string().contains(invite["code"].as_str().unwrap()));
+    let seen: Vec<_> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|entry| json!([entry["action"], entry["target"], entry["outcome"]]))
+        .collect();
+    let deletion = if deleted.status == 200 {
+        "done"
+    } else {
+        "failed"
+    };
+    assert_eq!(
+        seen,
+        [
+            json!(["create-invite", "accounts", "done"]),
+            json!(["revoke-invite", id, "done"]),
+            json!(["block-account", "mallory", "done"]),
+            json!(["approve-account", "nobody", "failed"]),
+            json!(["delete-account", "mallory", deletion]),
+        ]
+    );
+    server.stop().await;
+}
+
+#[actix_rt::test]
 async fn pages_go_back_in_time_and_refused_requests_leave_no_trace() {
     let server = TestServer::start(&[]).await;
     for tier in ["free", "pro", "enterprise"] {
