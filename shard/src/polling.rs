@@ -8,12 +8,13 @@
 //! Everything is bounded: the outbox by the limits of outboxes, the input by one `POST` at a time
 //! and its largest body, the session's life by heartbeats.
 
+mod sessions;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use ahash::AHashMap;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -22,75 +23,10 @@ use crate::mount::MountId;
 use crate::outbox::{Outbox, OutboxLimits, Overflow};
 use crate::table::{Slot, SlotToken};
 
+pub use sessions::{PollSessions, SessionId};
+
 /// Between the packets of a payload.
 pub const SEPARATOR: char = '\u{1e}';
-
-/// A session's id: 15 random bytes as 20 characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId([u8; 15]);
-
-impl SessionId {
-    /// A fresh one, unguessable.
-    pub fn random() -> Self {
-        Self(rand::random())
-    }
-
-    /// Reads one; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE.decode(text).ok()?;
-        bytes.try_into().ok().map(Self)
-    }
-}
-
-impl std::fmt::Display for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE.encode(self.0))
-    }
-}
-
-impl std::fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // It is a credential.
-        f.write_str("SessionId")
-    }
-}
-
-/// All sessions that poll.
-#[derive(Debug, Default)]
-pub struct PollSessions {
-    sessions: Mutex<AHashMap<SessionId, Arc<PollSession>>>,
-}
-
-impl PollSessions {
-    /// Opens a session.
-    pub fn open(self: &Arc<Self>, mount: MountId) -> Arc<PollSession> {
-        let id = SessionId::random();
-        let session = Arc::new(PollSession {
-            id,
-            mount,
-            home: Arc::downgrade(self),
-            state: Mutex::default(),
-        });
-        lock(&self.sessions).insert(id, session.clone());
-        session
-    }
-
-    /// The session of this id.
-    pub fn find(&self, id: &str) -> Option<Arc<PollSession>> {
-        let id = SessionId::parse(id)?;
-        lock(&self.sessions).get(&id).cloned()
-    }
-
-    /// Sessions that are open.
-    pub fn len(&self) -> usize {
-        lock(&self.sessions).len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Where a change to WebSocket stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -427,123 +363,4 @@ fn push_payload(body: &mut String, frames: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: OutboxLimits = OutboxLimits {
-        frames: 4,
-        bytes: 1000,
-    };
-
-    fn session() -> (Arc<PollSessions>, Arc<PollSession>) {
-        let sessions = Arc::<PollSessions>::default();
-        let session = sessions.open(MountId::of_index(0));
-        (sessions, session)
-    }
-
-    fn held(session: &PollSession) -> oneshot::Receiver<Bytes> {
-        match session.poll() {
-            Ok(Poll::Held(receiver)) => receiver,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn ready(session: &PollSession) -> Bytes {
-        match session.poll() {
-            Ok(Poll::Ready(body)) => body,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn push(session: &PollSession, text: &str) -> Result<u32, Overflow> {
-        session.push(std::iter::once(Frame::packet(text)), LIMITS)
-    }
-
-    #[test]
-    fn ids_are_twenty_characters_and_found_again() {
-        let (sessions, session) = session();
-        let id = session.id().to_string();
-        assert_eq!(id.len(), 20);
-        assert!(sessions.find(&id).is_some());
-        for other in ["", "x", &id[1..], "....................", &"A".repeat(20)] {
-            assert!(sessions.find(other).is_none(), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_held_get_is_answered_by_the_next_packet_and_a_second_is_refused() {
-        let (_sessions, session) = session();
-        let mut first = held(&session);
-        assert_eq!(session.poll().unwrap_err(), PollFault::Overlap);
-        assert!(session.take().is_to_close);
-        push(&session, "42[\"a\"]").unwrap();
-        assert_eq!(first.try_recv().unwrap(), "42[\"a\"]");
-        push(&session, "2").unwrap();
-        push(&session, "42[\"b\"]").unwrap();
-        assert_eq!(ready(&session), "2\u{1e}42[\"b\"]");
-        let gone = held(&session);
-        drop(gone);
-        push(&session, "2").unwrap();
-        assert_eq!(ready(&session), "2", "kept for a client that came back");
-    }
-
-    #[test]
-    fn posts_come_one_at_a_time() {
-        let (_sessions, session) = session();
-        session.begin_post().unwrap().finish("3\u{1e}42[\"a\"]");
-        drop(session.begin_post().unwrap());
-        let posting = session.begin_post().unwrap();
-        assert_eq!(session.begin_post().unwrap_err(), PollFault::Overlap);
-        posting.finish("6");
-        let taken = session.take();
-        assert_eq!(taken.packets, ["3", "42[\"a\"]", "6"]);
-        assert!(taken.is_to_close);
-    }
-
-    #[test]
-    fn what_nobody_fetches_is_bounded() {
-        let (_sessions, session) = session();
-        for _ in 0..4 {
-            push(&session, "42[\"a\"]").unwrap();
-        }
-        assert_eq!(push(&session, "42[\"a\"]"), Err(Overflow));
-    }
-
-    #[test]
-    fn the_last_words_of_a_session_are_fetched_once() {
-        let (sessions, session) = session();
-        push(&session, "41").unwrap();
-        session.end();
-        assert_eq!(session.begin_post().unwrap_err(), PollFault::Over);
-        assert_eq!(ready(&session), "41");
-        assert_eq!(ready(&session), "1");
-        assert!(sessions.is_empty());
-        assert_eq!(session.poll().unwrap_err(), PollFault::Over);
-        let other = sessions.open(MountId::of_index(0));
-        let mut last = held(&other);
-        other.end();
-        assert_eq!(last.try_recv().unwrap(), "1");
-        assert!(sessions.is_empty());
-    }
-
-    #[test]
-    fn a_change_lets_gets_go_and_is_tried_once_at_a_time() {
-        let (_sessions, session) = session();
-        let mut waiting = held(&session);
-        assert!(session.begin_change());
-        assert!(!session.begin_change());
-        session.probed();
-        assert_eq!(waiting.try_recv().unwrap(), "6");
-        assert_eq!(ready(&session), "6");
-        session.give_up_change();
-        let _waiting = held(&session);
-        assert!(session.begin_change());
-    }
-
-    #[test]
-    fn binary_frames_become_base64() {
-        let mut body = String::new();
-        push_payload(&mut body, b"\x81\x03451\x82\x02\x01\x02");
-        assert_eq!(body, "451\u{1e}bAQI=");
-    }
-}
+mod tests;

@@ -23,10 +23,11 @@ use bytestring::ByteString;
 use dormouse_protocol::{CloseCode, ConnectionId};
 use tokio::time::Instant;
 
+use self::socket_io::MountClock;
 use crate::counters::IoCounters;
 use crate::frame::Frame;
 use crate::intake::Partial;
-use crate::mount::{Mount, Mounts, Wire};
+use crate::mount::{Mounts, Wire};
 use crate::outbox::OutboxLimits;
 use crate::poller::Poller;
 use crate::polling::PollSession;
@@ -177,26 +178,6 @@ pub struct Sockets {
     /// Slots of sessions that poll.
     polling: usize,
     pub(crate) io: IoCounters,
-}
-
-/// A mount as the table's clock sees it.
-#[derive(Clone, Copy, Debug)]
-struct MountClock {
-    interval: u16,
-    timeout: u16,
-    message_bytes: usize,
-}
-
-impl MountClock {
-    fn of(mount: &Mount) -> Self {
-        // Due times are compared over half the clock's range.
-        let most = i16::MAX as u16;
-        Self {
-            interval: ticks(mount.ping_interval).min(most),
-            timeout: ticks(mount.ping_timeout).min(most),
-            message_bytes: mount.message_bytes,
-        }
-    }
 }
 
 impl Sockets {

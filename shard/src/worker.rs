@@ -8,6 +8,7 @@ mod admin;
 mod admission;
 mod guests;
 mod routing;
+mod socket_io;
 mod subscribers;
 mod turn_loop;
 

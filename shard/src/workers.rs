@@ -3,14 +3,15 @@
 //! Cheap to clone and usable from any thread. Every call is a message to one worker or to all;
 //! nothing here waits for message handling.
 
+mod polling;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_protocol::stats::{HubStats, ShardStats};
-use dormouse_protocol::{ClientType, CloseCode, ConnectionId, Filter, Labels};
+use dormouse_protocol::{CloseCode, ConnectionId, Filter};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use crate::application::Application;
 use crate::arrival::{Arrival, Gate, Newcomer, TokenHash, short_hash};
@@ -19,16 +20,15 @@ use crate::command::{Audience, Command, HubShare, ShardQuery, UserReport};
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::message::{HubMessage, ShardDelivery};
-use crate::mount::{MountId, Mounts};
+use crate::mount::Mounts;
 use crate::name::ShardName;
 use crate::overrides::Overrides;
-use crate::polling::{PollSession, PollSessions};
+use crate::polling::PollSessions;
 use crate::publication::{Encoded, Publication};
 use crate::report::WorkerReport;
 use crate::settings::ShardSettings;
 use crate::store::{Store, StoreError};
 use crate::subscriber::NewSubscriber;
-use crate::table::Slot;
 use crate::tier::{TierId, Tiers};
 use crate::worker::{Common, Worker};
 
@@ -198,59 +198,6 @@ impl Workers {
     /// Where Socket.IO is served.
     pub fn mounts(&self) -> &Mounts {
         &self.common.mounts
-    }
-
-    /// Opens a session that polls, and its connection, which has yet to send CONNECT.
-    pub fn open_polling(
-        &self,
-        mount: MountId,
-        query: &str,
-        connected_at: u64,
-        permit: Box<dyn std::any::Any + Send>,
-    ) -> Arc<PollSession> {
-        let session = self.polling.open(mount);
-        self.wait(Newcomer {
-            slot: Slot::polling(session.clone(), ConnectionId::random()),
-            labels: Labels {
-                client_type: ClientType::UserScoped,
-                session_id: None,
-                machine_id: None,
-            },
-            accept: bytes::Bytes::new(),
-            connected_at,
-            started: Instant::now(),
-            permit,
-            socket_io: Some((mount, query.into())),
-        });
-        session
-    }
-
-    /// The session of this id, if it polls.
-    pub fn find_polling(&self, id: &str) -> Option<Arc<PollSession>> {
-        self.polling.find(id)
-    }
-
-    /// Tells a session's worker that it has something.
-    pub fn polled(&self, session: Arc<PollSession>) {
-        // On its way between workers, the next takes what it has.
-        if let Some((worker, _)) = session.place() {
-            self.send(worker, Command::Polled(session));
-        }
-    }
-
-    /// Takes in a WebSocket that a session that polls wants to change to.
-    pub fn probe(&self, session: Arc<PollSession>, slot: Slot, accept: bytes::Bytes) {
-        let [first, ..] = *slot.id.as_bytes();
-        let worker = usize::from(first) % self.count();
-        let slot = Box::new(slot);
-        self.send(
-            worker,
-            Command::Probe {
-                session,
-                slot,
-                accept,
-            },
-        );
     }
 
     /// Answers a handshake that is refused: writes the response to its socket, then closes it

@@ -9,12 +9,32 @@ use dormouse_protocol::CloseCode;
 use dormouse_protocol::socket_io::{self as wire, Pending, Received, SocketIoFault};
 
 use super::reading::Flow;
-use super::{Inbound, Lane, MountClock, Said, Sockets};
+use super::{Inbound, Lane, Said, Sockets, ticks};
 use crate::frame::Frame;
 use crate::intake::{Incoming, IntakeFault};
-use crate::mount::{MountId, Wire};
+use crate::mount::{Mount, MountId, Wire};
 use crate::table::{Owner, SlotToken};
 use crate::turn::FrameRef;
+
+/// A mount as the table's clock sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MountClock {
+    pub(super) interval: u16,
+    pub(super) timeout: u16,
+    pub(super) message_bytes: usize,
+}
+
+impl MountClock {
+    pub(super) fn of(mount: &Mount) -> Self {
+        // Due times are compared over half the clock's range.
+        let most = i16::MAX as u16;
+        Self {
+            interval: ticks(mount.ping_interval).min(most),
+            timeout: ticks(mount.ping_timeout).min(most),
+            message_bytes: mount.message_bytes,
+        }
+    }
+}
 
 /// The clock of a mount. Mounts are never taken away, so there is one.
 pub(super) fn clock(mounts: &[MountClock], mount: MountId) -> MountClock {
