@@ -138,8 +138,11 @@ pub fn http(args: HttpArgs) -> Result<u8, Failure> {
 /// # Errors
 /// There is no result.
 pub fn events(name: &str, args: EventArgs) -> Result<u8, Failure> {
-    let scenario = Scenario::named(name)?;
+    let mut scenario = Scenario::named(name)?;
     let stages = scenario.stages.clone();
+    if args.users.vus.is_some() {
+        scenario = scenario.for_other_users();
+    }
     let target = judged("--url", args.url)?;
     run(scenario, &stages, target, args.key.judged()?, args.users)
 }

@@ -99,6 +99,9 @@ pub enum Auth {
 struct CriterionText {
     name: String,
     all: Vec<String>,
+    /// Asks for what only the scenario's own number of users can reach.
+    #[serde(default, rename = "full-only")]
+    full_only: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,6 +177,8 @@ pub struct Scenario {
     pub(super) groups: Vec<Group>,
     thresholds: Vec<String>,
     criteria: Vec<(String, Vec<String>)>,
+    /// The names of those that only the scenario's own number of users can meet.
+    full_only: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -341,6 +346,10 @@ impl Scenario {
             names: file.names,
             groups,
             thresholds: file.thresholds,
+            full_only: {
+                let full = file.criteria.iter().filter(|criterion| criterion.full_only);
+                full.map(|criterion| criterion.name.clone()).collect()
+            },
             criteria: pairs(file.criteria),
         };
         // A misspelt threshold must be refused before the run.
@@ -352,6 +361,14 @@ impl Scenario {
     pub fn with(mut self, profile: &Profile) -> Self {
         self.name = format!("http-{}-{}", self.name, profile.name);
         self.criteria.extend(profile.criteria.iter().cloned());
+        self
+    }
+
+    /// The same for another number of users than its own.
+    pub fn for_other_users(mut self) -> Self {
+        let full_only = std::mem::take(&mut self.full_only);
+        self.criteria
+            .retain(|criterion| !full_only.contains(&criterion.0));
         self
     }
 

@@ -66,6 +66,7 @@ async fn health_checks_are_counted_endpoint_by_endpoint() {
 async fn calls_go_through_their_states_and_one_that_does_not_is_noticed() {
     let args = ["calls", "--vus", "4", "--duration", "1500ms"];
     let (_, good, report) = result(Faults::default(), &args).await;
+    assert!(!report.contains("Throughput 500"), "{report}");
     assert_eq!(
         good["metrics"]["call_state_success_rate"]["rate"], 1.0,
         "{report}"

@@ -52,6 +52,15 @@ fn the_stages_of_calls_and_reporting_are_the_documents() {
 }
 
 #[test]
+fn throughput_is_asked_of_the_full_number_of_users_alone() {
+    for name in ["calls", "reporting"] {
+        let scenario = Scenario::named(name).unwrap();
+        let all = scenario.criteria.len();
+        assert_eq!(scenario.for_other_users().criteria.len(), all - 1, "{name}");
+    }
+}
+
+#[test]
 fn weights_are_shares() {
     let scenario = Scenario::named("full-api").unwrap();
     let weights: Vec<u32> = scenario.groups.iter().map(|group| group.weight).collect();
