@@ -1,8 +1,8 @@
 //! The live feed of the admin page: what the server does, once a second, and the last 15 minutes
 //! of it.
 //!
-//! One task takes a [`Snapshot`] of all counters: each second while a page is open, else every
-//! five. Pages are actors ([`page::LivePage`]) on sockets of their own; they share what is sent,
+//! One task takes a `Snapshot` of all counters: each second while a page is open, else every
+//! five. Pages are actors (`page::LivePage`) on sockets of their own; they share what is sent,
 //! and a page that reads slowly gets the newest update next, never a queue of them. Nothing here
 //! wakes a shard or is on the path of a message.
 
