@@ -56,6 +56,9 @@ pub enum Command {
     /// Make, list, suspend or activate tenants of the event side.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Check, compact, export or import the database.
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -195,6 +198,25 @@ pub enum TenantCommand {
         /// The id.
         #[arg(value_name = "ID")]
         id: String,
+    },
+}
+
+/// What to do with the database.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DbCommand {
+    /// Look for damage and count the rows.
+    Check,
+    /// Give the space of removed rows back to the system. Stop the server first.
+    Vacuum,
+    /// Write all rows into a new file, one JSON object a line. The server may run.
+    Export {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Add the rows of an export that are not there yet. Stop the server first.
+    Import {
+        /// The file that was exported.
+        file: PathBuf,
     },
 }
 

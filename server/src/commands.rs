@@ -4,6 +4,7 @@ pub mod account;
 pub mod apikey;
 pub mod config;
 pub mod database;
+pub mod db;
 pub mod doctor;
 pub mod health;
 pub mod invite;

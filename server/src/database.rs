@@ -12,6 +12,7 @@
 
 pub mod connection;
 pub mod counters;
+pub mod dump;
 pub mod error;
 pub mod health;
 pub mod ids;

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some(Command::Invite(command)) => commands::invite::run(command, &cli.settings),
         Some(Command::ApiKey(command)) => commands::apikey::run(command, &cli.settings),
         Some(Command::Tenant(command)) => commands::tenant::run(command, &cli.settings),
+        Some(Command::Db(command)) => commands::db::run(command, &cli.settings),
         Some(Command::Config(command)) => commands::config::run(*command, &cli.settings),
         Some(Command::Doctor) => commands::doctor::run(&cli.settings),
         Some(Command::Health(flags)) => commands::health::run(flags, &cli.settings),

@@ -35,7 +35,7 @@ use crate::pending::PendingPlaces;
 use crate::socket_io::SocketIo;
 use crate::socket_io::happy_gate::HappyGate;
 use crate::sync::heartbeats::Heartbeats;
-use crate::sync::{HubPublisher, SyncApplication};
+use crate::sync::{HubPublisher, SyncApplication, maintenance as retention};
 use crate::upgrade::upgrade;
 
 /// Keys that rate limits remember at most, per limit.
@@ -282,6 +282,7 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
+        let retention = actix_rt::spawn(retention::daily(state.database.clone()));
         let access = state.access.clone();
         let watching = actix_rt::spawn(async move { access.watch().await });
         let sampling = actix_rt::spawn(live::sample(state.clone()));
@@ -292,8 +293,9 @@ impl Server {
             watching,
             handle,
             serving,
-            sampling,
             maintenance,
+            sampling,
+            retention,
         })
     }
 }
@@ -303,9 +305,10 @@ pub struct Running {
     state: Arc<AppState>,
     handle: actix_server::ServerHandle,
     serving: actix_rt::task::JoinHandle<std::io::Result<()>>,
+    maintenance: actix_rt::task::JoinHandle<()>,
     watching: actix_rt::task::JoinHandle<()>,
     sampling: actix_rt::task::JoinHandle<()>,
-    maintenance: actix_rt::task::JoinHandle<()>,
+    retention: actix_rt::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -317,6 +320,7 @@ impl Running {
     /// Drains and ends: no new connections, what is open is flushed and closed with 1001, all
     /// within the configured time. HTTP answers until the last connection is gone.
     pub async fn stop(self) {
+        self.retention.abort();
         self.watching.abort();
         self.state
             .workers

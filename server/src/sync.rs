@@ -26,6 +26,7 @@ pub mod hub_publisher;
 pub mod kv;
 pub mod limits;
 pub mod machines;
+pub mod maintenance;
 pub mod messages;
 pub mod profile;
 pub mod push_tokens;

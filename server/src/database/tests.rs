@@ -296,4 +296,5 @@ on_both_databases! {
     }
 }
 
+mod dump;
 mod faults;

@@ -23,6 +23,7 @@ use crate::database::{DatabaseError, Reader};
 mod artifact_events;
 mod delta;
 mod machine_events;
+mod maintenance;
 mod message_events;
 mod other_events;
 mod plans;
