@@ -35,6 +35,7 @@ pub struct DemoStatus {
         (status = 401, description = "No key or token, or a bad one", body = EventErrorBody),
         (status = 403, description = "Another tenant, or one that is not active",
          body = EventErrorBody),
+        (status = 429, description = "Over the requests of a minute", body = EventErrorBody),
         (status = 503, description = "The database is not available", body = EventErrorBody),
     )
 )]
@@ -81,6 +82,7 @@ pub struct DemoToggled {
          body = EventErrorBody),
         (status = 404, description = "There is no demo tenant", body = EventErrorBody),
         (status = 413, description = "The body is too large", body = EventErrorBody),
+        (status = 429, description = "Over the requests of a minute", body = EventErrorBody),
         (status = 503, description = "The database is not available", body = EventErrorBody),
     )
 )]
@@ -150,6 +152,7 @@ pub struct DemoCalls {
         (status = 403, description = "Another tenant, or one that is not active",
          body = EventErrorBody),
         (status = 404, description = "There is no demo tenant", body = EventErrorBody),
+        (status = 429, description = "Over the requests of a minute", body = EventErrorBody),
         (status = 503, description = "The database is not available", body = EventErrorBody),
     )
 )]
