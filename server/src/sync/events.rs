@@ -4,16 +4,17 @@
 //! Each ends in exactly one acknowledgement: the one that is returned, or an error in the event's
 //! form.
 
-use dormouse_protocol::ConnectionId;
+use dormouse_protocol::{ConnectionId, Filter};
 use dormouse_shard::mount::Wire;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::acks::{self, Shape};
 use super::change::Change;
 use super::error::SyncError;
-use super::heartbeats::Heartbeats;
-use super::{acks, relays};
+use super::heartbeats::{Heartbeats, Source};
+use super::relays;
 
 mod artifacts;
 mod machines;
@@ -95,7 +96,31 @@ pub struct Immediate {
     /// The acknowledgement's JSON.
     pub ack: String,
     /// The ephemeral, and for whom.
-    pub ephemeral: Option<(dormouse_protocol::Filter, String)>,
+    pub ephemeral: Option<(Filter, String)>,
+}
+
+/// What a sign of life that was read leads to at once: an error if it is unusable, its ephemeral if
+/// an earlier one of the same source stands for it; `None` when it has to be written.
+fn sign_of_life<D>(
+    heartbeats: &Heartbeats,
+    now: i64,
+    read: Result<(D, i64), SyncError>,
+    source: impl FnOnce(&D) -> Source,
+    frame: impl FnOnce(&D, i64) -> String,
+) -> Option<Immediate> {
+    let (data, at) = match read {
+        Ok(read) => read,
+        Err(err) => {
+            return Some(Immediate {
+                ack: Shape::Success.error(&err.client_text()),
+                ephemeral: None,
+            });
+        }
+    };
+    heartbeats.is_fresh(&source(&data), now).then(|| Immediate {
+        ack: acks::SUCCESS.to_owned(),
+        ephemeral: Some((Filter::UserScopedOnly, frame(&data, at))),
+    })
 }
 
 /// Answers a sign of life at once when it is unusable, or when an earlier one stands for it.

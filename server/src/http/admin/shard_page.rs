@@ -11,6 +11,12 @@ use dormouse_protocol::stats::ShardStats;
 use serde::{Deserialize, Serialize};
 
 use crate::http::errors::ApiError;
+use crate::http::query::Query;
+
+/// Most entries of a page.
+const MOST: u64 = 500;
+/// Entries of a page when the caller names no number.
+const USUAL: u64 = 50;
 
 /// Longest cursor that is looked at, bytes. Those that are given out have two names of at most
 /// 128 characters.
@@ -164,9 +170,41 @@ impl Cursor {
     }
 }
 
+/// Which page of a list is asked for.
+#[derive(Debug)]
+pub struct PageQuery {
+    order: Order,
+    cursor: Option<Cursor>,
+    limit: usize,
+}
+
+impl PageQuery {
+    /// Reads `sort`, `cursor` and `limit`.
+    ///
+    /// # Errors
+    /// 400 for one that cannot be used.
+    pub fn read(query: &Query<'_>) -> Result<Self, ApiError> {
+        let order = query
+            .text("sort")?
+            .map_or(Ok(Order::default()), Order::read)?;
+        let cursor = query.text("cursor")?.map(|text| Cursor::read(text, order));
+        Ok(Self {
+            order,
+            cursor: cursor.transpose()?,
+            limit: query.number("limit", 1..=MOST)?.unwrap_or(USUAL) as usize,
+        })
+    }
+
+    /// The page of these shards, and the `nextCursor` for the one behind it.
+    #[must_use]
+    pub fn page(&self, shards: Vec<ShardStats>) -> (Vec<ShardStats>, Option<String>) {
+        let (shards, next) = page(shards, self.order, self.cursor.as_ref(), self.limit);
+        (shards, next.map(|cursor| cursor.to_text()))
+    }
+}
+
 /// The first `limit` shards behind the cursor, in order, and the cursor for those behind them.
-#[must_use]
-pub fn page(
+fn page(
     mut shards: Vec<ShardStats>,
     order: Order,
     after: Option<&Cursor>,

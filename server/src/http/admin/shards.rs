@@ -8,16 +8,11 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::find_tier;
-use super::shard_page::{Cursor, Order, page};
+use super::shard_page::PageQuery;
 use crate::app_state::AppState;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::query::Query;
-
-/// Most shards of a page.
-const MOST: u64 = 500;
-/// Shards of a page when the caller names no number.
-const USUAL: u64 = 50;
 
 /// One page of shards.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -89,12 +84,7 @@ pub async fn shards(
     }
     let last_worker = state.workers.count().saturating_sub(1) as u64;
     let worker = query.number("worker", 0..=last_worker)?;
-    let order = query
-        .text("sort")?
-        .map_or(Ok(Order::default()), Order::read)?;
-    let cursor = query.text("cursor")?.map(|text| Cursor::read(text, order));
-    let cursor = cursor.transpose()?;
-    let limit = query.number("limit", 1..=MOST)?.unwrap_or(USUAL) as usize;
+    let page = PageQuery::read(&query)?;
     let chosen = ShardQuery {
         user: query.text("user")?.map(str::to_owned),
         tier: tier.map(str::to_owned),
@@ -102,10 +92,10 @@ pub async fn shards(
     };
     let mut shards = state.workers.list(&chosen).await;
     shards.retain(|shard| worker.is_none_or(|worker| shard.worker as u64 == worker));
-    let (shards, next_cursor) = page(shards, order, cursor.as_ref(), limit);
+    let (shards, next_cursor) = page.page(shards);
     Ok(web::Json(ShardsAnswer {
         shards,
-        next_cursor: next_cursor.map(|cursor| cursor.to_text()),
+        next_cursor,
     }))
 }
 

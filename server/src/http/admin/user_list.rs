@@ -10,16 +10,11 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::find_tier;
-use super::shard_page::{Cursor, Order, page};
+use super::shard_page::PageQuery;
 use crate::app_state::AppState;
 use crate::http::credentials::AdminIdentity;
 use crate::http::errors::ApiError;
 use crate::http::query::Query;
-
-/// Most users of a page.
-const MOST: u64 = 500;
-/// Users of a page when the caller names no number.
-const USUAL: u64 = 50;
 
 /// One page of users.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -108,12 +103,7 @@ pub async fn users(
     if let Some(tier) = tier {
         find_tier(&state.workers, tier)?;
     }
-    let order = query
-        .text("sort")?
-        .map_or(Ok(Order::default()), Order::read)?;
-    let cursor = query.text("cursor")?.map(|text| Cursor::read(text, order));
-    let cursor = cursor.transpose()?;
-    let limit = query.number("limit", 1..=MOST)?.unwrap_or(USUAL) as usize;
+    let page = PageQuery::read(&query)?;
     let chosen = ShardQuery {
         user: query.text("search")?.map(str::to_owned),
         tier: tier.map(str::to_owned),
@@ -121,7 +111,7 @@ pub async fn users(
     };
     let (sums, mut counts) = by_user(state.workers.list(&chosen).await);
     let total = sums.len() as u64;
-    let (sums, next_cursor) = page(sums, order, cursor.as_ref(), limit);
+    let (sums, next_cursor) = page.page(sums);
     let users = sums.into_iter().map(|sum| {
         let (shards, awake) = counts.remove(&sum.user).unwrap_or_default();
         UserSummary {
@@ -139,7 +129,7 @@ pub async fn users(
     });
     Ok(web::Json(UsersAnswer {
         users: users.collect(),
-        next_cursor: next_cursor.map(|cursor| cursor.to_text()),
+        next_cursor,
         total,
     }))
 }

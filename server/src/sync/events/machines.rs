@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dormouse_protocol::Filter;
 use serde::Deserialize;
 
-use super::{Event, Immediate};
-use crate::sync::acks::{self, Shape, versioned};
+use super::{Event, Immediate, sign_of_life};
+use crate::sync::acks::{self, versioned};
 use crate::sync::bodies::{Ephemeral, ephemeral_frame};
 use crate::sync::change::Change;
 use crate::sync::error::SyncError;
@@ -102,22 +102,13 @@ pub fn alive_at_once(
     event: Event<'_>,
     now: i64,
 ) -> Option<Immediate> {
-    let (data, at) = match Alive::read(event, now) {
-        Ok(read) => read,
-        Err(err) => {
-            return Some(Immediate {
-                ack: Shape::Success.error(&err.client_text()),
-                ephemeral: None,
-            });
-        }
-    };
-    if !heartbeats.is_fresh(&Source::machine(account.clone(), &data.machine_id), now) {
-        return None;
-    }
-    Some(Immediate {
-        ack: acks::SUCCESS.to_owned(),
-        ephemeral: Some((Filter::UserScopedOnly, ephemeral_frame(&data.activity(at)))),
-    })
+    sign_of_life(
+        heartbeats,
+        now,
+        Alive::read(event, now),
+        |data| Source::machine(account.clone(), &data.machine_id),
+        |data, at| ephemeral_frame(&data.activity(at)),
+    )
 }
 
 /// `machine-alive` (5.6).
