@@ -211,6 +211,16 @@ pub enum Command {
         /// Whether it was here.
         reply: mpsc::UnboundedSender<()>,
     },
+    /// The token of a user's last arrival says another tier than the one before: for a further
+    /// shard.
+    Reclaim {
+        /// The owner.
+        user: Arc<str>,
+        /// Which shard.
+        number: u16,
+        /// The tier that the token names, if there is one of that name.
+        claimed: Option<crate::tier::TierId>,
+    },
     /// A user's override has changed.
     RetierUser {
         /// The owner.

@@ -102,6 +102,13 @@ impl ShardRecord {
                 .is_some_and(|hub| hub.siblings.iter().any(|n| *n > 0))
     }
 
+    /// The numbers of the user's other shards that have connections. For a first shard.
+    pub fn numbers_of_siblings(&self) -> Vec<u16> {
+        let counts = self.hub.iter().flat_map(|hub| &hub.siblings);
+        let numbers = (1..).zip(counts).filter(|(_, count)| **count > 0);
+        numbers.map(|(number, _)| number).collect()
+    }
+
     /// Connections of all shards of the user. For a first shard.
     pub fn user_connections(&self) -> u64 {
         let siblings = self.hub.iter().flat_map(|hub| &hub.siblings);

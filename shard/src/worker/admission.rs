@@ -28,17 +28,20 @@ impl Worker {
         }
         let user = arrival.claim.user.clone();
         let tiers = &self.common.tiers;
-        let placed = {
+        let claimed = arrival.claim.tier.as_deref();
+        let claimed = claimed.and_then(|name| tiers.find(name));
+        let (placed, unaware) = {
             let mut shards = self.shards.borrow_mut();
             let index = shards.find_or_create(&user, 0, tiers.default_tier());
             let Some(record) = shards.get_mut(index) else {
                 return;
             };
-            record.claimed = arrival
-                .claim
-                .tier
-                .as_deref()
-                .and_then(|name| tiers.find(name));
+            let unaware = if record.claimed == claimed {
+                Vec::new()
+            } else {
+                record.numbers_of_siblings()
+            };
+            record.claimed = claimed;
             record.place_in_tier(self.common.overrides.get(&user), tiers);
             let tier = record.tier;
             let settings = tiers.get(tier);
@@ -66,8 +69,16 @@ impl Worker {
             if placed.is_err() && record.is_over() && record.actor.is_none() {
                 shards.remove(index);
             }
-            placed
+            (placed, unaware)
         };
+        for number in unaware {
+            let command = Command::Reclaim {
+                user: user.clone(),
+                number,
+                claimed,
+            };
+            self.send_to_shard(&user, number, command);
+        }
         let (index, number, tier) = match placed {
             Ok(placed) => placed,
             Err(refusal) => return self.refuse(arrival, &refusal),
@@ -178,6 +189,16 @@ impl Worker {
             );
         }
         true
+    }
+
+    /// A newer token of the user's says another tier: a further shard is in the same one as the first.
+    pub(super) fn reclaim(&self, user: &str, number: u16, claimed: Option<TierId>) {
+        let mut shards = self.shards.borrow_mut();
+        let index = shards.find(user, number);
+        if let Some(record) = index.and_then(|index| shards.get_mut(index)) {
+            record.claimed = claimed;
+            record.place_in_tier(self.common.overrides.get(user), &self.common.tiers);
+        }
     }
 
     /// Takes in a connection of a further shard.

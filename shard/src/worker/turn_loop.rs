@@ -289,6 +289,11 @@ impl Worker {
                     let _ = reply.send(());
                 }
             }
+            Command::Reclaim {
+                user,
+                number,
+                claimed,
+            } => self.reclaim(&user, number, claimed),
             Command::RetierUser { user } => self.retier(&user),
             Command::Drain(over) => self.drain(over),
             Command::Stop { within, done } => self.stop(within, done),

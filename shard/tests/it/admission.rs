@@ -149,6 +149,33 @@ async fn the_tier_is_the_admins_word_then_the_tokens_then_the_default() {
 }
 
 #[actix_rt::test]
+async fn a_newer_token_changes_the_tier_of_all_shards_at_once() {
+    let server = Builder {
+        tiers: vec![tier("small", 2, 3), tier("large", 2, 9)],
+        workers: 3,
+        ..Builder::default()
+    }
+    .start();
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(server.connect(Who::user("alice").of_tier("small")).await);
+    }
+    let tiers = async || {
+        let shards = server.shards("alice").await;
+        let tiers = shards.into_iter().map(|shard| shard.tier);
+        tiers.collect::<Vec<String>>()
+    };
+    assert_eq!(tiers().await, ["small"; 3]);
+    // It goes to a fourth shard; those that it does not touch change with it.
+    clients.push(server.connect(Who::user("alice").of_tier("large")).await);
+    assert_eq!(tiers().await, ["large"; 4]);
+    // One that is refused counts as well: its tier caps the user from here on.
+    let (mut refused, _) = server.arrive(Who::user("alice").of_tier("small"), &[]);
+    assert!(refused.rest().await.starts_with(b"HTTP/1.1 429"));
+    assert_eq!(tiers().await, ["small"; 4]);
+}
+
+#[actix_rt::test]
 async fn an_override_that_cannot_be_stored_changes_nothing() {
     let server = Server::start();
     let (_client, _) = server.connect(Who::user("a")).await;
