@@ -258,6 +258,16 @@ impl Api {
         read.await.unwrap()
     }
 
+    /// How many rows a table has, of all accounts.
+    async fn count(&self, table: &str) -> i64 {
+        let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let read = self.test.database.read(async move |reader: &mut Reader| {
+            let row = sqlx::query(count).fetch_one(reader).await?;
+            Ok::<i64, DatabaseError>(sqlx::Row::get(&row, 0))
+        });
+        read.await.unwrap()
+    }
+
     async fn close(self) {
         self.test.database.close().await;
     }

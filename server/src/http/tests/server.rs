@@ -18,6 +18,33 @@ use crate::serve::{Running, Server};
 /// Longest wait for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Makes two tests of each function, as [`crate::database::testing::on_both_databases`] does, with
+/// a running server.
+macro_rules! on_both_servers {
+    ($($(#[$meta:meta])* async fn $name:ident($server:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn run($server: $crate::http::tests::server::TestServer) $body
+
+            #[actix_rt::test]
+            async fn on_sqlite() {
+                run(TestServer::start(&[]).await).await;
+            }
+
+            #[actix_rt::test]
+            #[cfg_attr(not(postgres_is_installed), ignore = "PostgreSQL is not installed")]
+            async fn on_postgres() {
+                let url = $crate::database::testing::postgres::fresh_url();
+                run(TestServer::start(&[("database.url", &url)]).await).await;
+            }
+        }
+    )*};
+}
+pub(super) use on_both_servers;
+
 /// A running server.
 pub(super) struct TestServer {
     running: Running,

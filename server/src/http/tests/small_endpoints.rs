@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::server::TestServer;
+use super::server::{TestServer, on_both_servers};
 
 #[actix_rt::test]
 async fn old_apps_are_told_where_to_update() {
@@ -40,89 +40,88 @@ async fn old_apps_are_told_where_to_update() {
     server.stop().await;
 }
 
-#[actix_rt::test]
-async fn push_tokens_are_registered_listed_and_removed() {
-    let server = TestServer::start(&[]).await;
-    let path = "/v1/push-tokens";
-    let list = async || -> Vec<String> {
-        let answer = server.as_user("alice", "GET", path, "").await.ok();
-        let tokens = answer["tokens"].as_array().unwrap();
-        tokens
-            .iter()
-            .map(|token| token["token"].as_str().unwrap().to_owned())
-            .collect()
-    };
-    assert!(list().await.is_empty());
-    for token in ["ExponentPushToken[a/b]", "second", "ExponentPushToken[a/b]"] {
-        let body = json!({"token": token}).to_string();
-        let answer = server.as_user("alice", "POST", path, &body).await.ok();
-        assert_eq!(answer, json!({"success": true}));
+on_both_servers! {
+    async fn push_tokens_are_registered_listed_and_removed(server) {
+        let path = "/v1/push-tokens";
+        let list = async || -> Vec<String> {
+            let answer = server.as_user("alice", "GET", path, "").await.ok();
+            let tokens = answer["tokens"].as_array().unwrap();
+            tokens
+                .iter()
+                .map(|token| token["token"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert!(list().await.is_empty());
+        for token in ["ExponentPushToken[a/b]", "second", "ExponentPushToken[a/b]"] {
+            let body = json!({"token": token}).to_string();
+            let answer = server.as_user("alice", "POST", path, &body).await.ok();
+            assert_eq!(answer, json!({"success": true}));
+        }
+        assert_eq!(list().await, ["second", "ExponentPushToken[a/b]"]);
+        let one = format!("{path}/ExponentPushToken%5Ba%2Fb%5D");
+        for _ in 0..2 {
+            server.as_user("bob", "DELETE", &one, "").await.ok();
+        }
+        assert_eq!(list().await.len(), 2, "another's stays");
+        for _ in 0..2 {
+            server.as_user("alice", "DELETE", &one, "").await.ok();
+        }
+        assert_eq!(list().await, ["second"]);
+        for body in [
+            json!({"token": ""}),
+            json!({}),
+            json!({"token": "x".repeat(1001)}),
+        ] {
+            server
+                .as_user("alice", "POST", path, &body.to_string())
+                .await
+                .is_invalid(&[]);
+        }
+        assert_eq!(list().await, ["second"]);
+        for number in 0..105 {
+            let body = json!({"token": number.to_string()}).to_string();
+            server.as_user("alice", "POST", path, &body).await.ok();
+        }
+        let kept = list().await;
+        assert_eq!((kept.len(), kept[0].as_str()), (100, "104"));
+        server.stop().await;
     }
-    assert_eq!(list().await, ["second", "ExponentPushToken[a/b]"]);
-    let one = format!("{path}/ExponentPushToken%5Ba%2Fb%5D");
-    for _ in 0..2 {
-        server.as_user("bob", "DELETE", &one, "").await.ok();
-    }
-    assert_eq!(list().await.len(), 2, "another's stays");
-    for _ in 0..2 {
-        server.as_user("alice", "DELETE", &one, "").await.ok();
-    }
-    assert_eq!(list().await, ["second"]);
-    for body in [
-        json!({"token": ""}),
-        json!({}),
-        json!({"token": "x".repeat(1001)}),
-    ] {
-        server
-            .as_user("alice", "POST", path, &body.to_string())
-            .await
-            .is_invalid(&[]);
-    }
-    for number in 0..105 {
-        let body = json!({"token": number.to_string()}).to_string();
-        server.as_user("alice", "POST", path, &body).await.ok();
-    }
-    let kept = list().await;
-    assert_eq!((kept.len(), kept[0].as_str()), (100, "104"));
-    server.stop().await;
-}
 
-#[actix_rt::test]
-async fn usage_limits_are_unknown_until_somebody_tells_them() {
-    let server = TestServer::start(&[]).await;
-    let limits = server
-        .as_user("alice", "GET", "/v1/usage/limits", "")
-        .await
-        .ok();
-    assert_eq!(
-        (&limits["limitsAvailable"], &limits["weeklyLimits"]),
-        (&json!(false), &json!([]))
-    );
-    assert!(limits["lastUpdatedAt"].is_u64());
-    let told = json!({"limitsAvailable": true, "weeklyLimits": [{"id": "w"}], "provider": "p"});
-    let stored = told.to_string();
-    let write = server.state().database.write(async move |tx| {
-        let mut change = crate::sync::Change::new(tx, "alice".into());
-        crate::sync::usage::write_limits(&mut change, &stored).await?;
-        change.finish(None);
-        Ok::<_, crate::sync::SyncError>(())
-    });
-    write.await.unwrap();
-    let mut limits = server
-        .as_user("alice", "GET", "/v1/usage/limits", "")
-        .await
-        .ok();
-    let updated = limits
-        .as_object_mut()
-        .unwrap()
-        .remove("lastUpdatedAt")
-        .unwrap();
-    assert!(updated.is_u64());
-    assert_eq!(limits, told);
-    let other = server
-        .as_user("bob", "GET", "/v1/usage/limits", "")
-        .await
-        .ok();
-    assert_eq!(other["limitsAvailable"], false);
-    server.stop().await;
+    async fn usage_limits_are_unknown_until_somebody_tells_them(server) {
+        let limits = server
+            .as_user("alice", "GET", "/v1/usage/limits", "")
+            .await
+            .ok();
+        assert_eq!(
+            (&limits["limitsAvailable"], &limits["weeklyLimits"]),
+            (&json!(false), &json!([]))
+        );
+        assert!(limits["lastUpdatedAt"].is_u64());
+        let told = json!({"limitsAvailable": true, "weeklyLimits": [{"id": "w"}], "provider": "p"});
+        let stored = told.to_string();
+        let write = server.state().database.write(async move |tx| {
+            let mut change = crate::sync::Change::new(tx, "alice".into());
+            crate::sync::usage::write_limits(&mut change, &stored).await?;
+            change.finish(None);
+            Ok::<_, crate::sync::SyncError>(())
+        });
+        write.await.unwrap();
+        let mut limits = server
+            .as_user("alice", "GET", "/v1/usage/limits", "")
+            .await
+            .ok();
+        let updated = limits
+            .as_object_mut()
+            .unwrap()
+            .remove("lastUpdatedAt")
+            .unwrap();
+        assert!(updated.is_u64());
+        assert_eq!(limits, told);
+        let other = server
+            .as_user("bob", "GET", "/v1/usage/limits", "")
+            .await
+            .ok();
+        assert_eq!(other["limitsAvailable"], false);
+        server.stop().await;
+    }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Answer, Socket};
-use super::server::TestServer;
+use super::server::{TestServer, on_both_servers};
 
 mod access_keys;
 mod artifacts;
@@ -15,33 +15,6 @@ mod usage;
 
 const ALICE: &str = "alice";
 const BOB: &str = "bob";
-
-/// Makes two tests of each function, as [`crate::database::testing::on_both_databases`] does, with
-/// a running server.
-macro_rules! on_both_servers {
-    ($($(#[$meta:meta])* async fn $name:ident($server:ident) $body:block)*) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            async fn run($server: $crate::http::tests::server::TestServer) $body
-
-            #[actix_rt::test]
-            async fn on_sqlite() {
-                run(TestServer::start(&[]).await).await;
-            }
-
-            #[actix_rt::test]
-            #[cfg_attr(not(postgres_is_installed), ignore = "PostgreSQL is not installed")]
-            async fn on_postgres() {
-                let url = $crate::database::testing::postgres::fresh_url();
-                run(TestServer::start(&[("database.url", &url)]).await).await;
-            }
-        }
-    )*};
-}
-use on_both_servers;
 
 impl TestServer {
     async fn send(&self, user: &str, method: &str, path: &str, body: Value) -> Answer {

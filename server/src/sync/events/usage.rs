@@ -1,6 +1,9 @@
 //! Events about use (5.9 and 5.10).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Event;
@@ -12,14 +15,9 @@ use crate::sync::{acks, limits as most, usage};
 
 /// Requires an object with a numeric `total`.
 fn amounts(name: &str, raw: &RawValue) -> Result<(), SyncError> {
-    #[derive(Deserialize)]
-    struct Amounts {
-        #[serde(rename = "total")]
-        _total: f64,
-    }
-
-    let is_object = raw.get().trim_start().starts_with('{');
-    if is_object && serde_json::from_str::<Amounts>(raw.get()).is_ok() {
+    // All of it: what cannot be read could not be added up later.
+    let read = serde_json::from_str::<BTreeMap<String, Value>>(raw.get());
+    if read.is_ok_and(|amounts| amounts.get("total").is_some_and(Value::is_number)) {
         return Ok(());
     }
     let text = format!("{name} must be an object with a number \"total\"");

@@ -123,6 +123,9 @@ on_both_databases! {
             api.send(ALICE, "artifact-update", data).await.is_refused("result");
         }
         assert_eq!(api.seq(ALICE).await, 1);
+        assert_eq!(api.count("artifacts").await, 1);
+        let read = api.send(ALICE, "artifact-read", json!({ "artifactId": "a" })).await;
+        assert_eq!(read.ack["artifact"]["headerVersion"], 1);
         api.close().await;
     }
 }

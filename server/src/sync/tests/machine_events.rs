@@ -54,6 +54,7 @@ on_both_databases! {
     async fn bad_writes_of_machines_are_refused(test) {
         let api = Api::new(test);
         api.machine(ALICE, "m").await;
+        let before = api.stored_machine(ALICE, "m").await;
         let long = "x".repeat(500_001);
         for (event, data) in [
             ("machine-update-metadata", json!({ "machineId": "m", "expectedVersion": 1 })),
@@ -64,6 +65,10 @@ on_both_databases! {
             (
                 "machine-update-metadata",
                 json!({ "machineId": "x", "metadata": "m", "expectedVersion": 1 }),
+            ),
+            (
+                "machine-update-metadata",
+                json!({ "machineId": "x".repeat(129), "metadata": "m", "expectedVersion": 1 }),
             ),
             (
                 "machine-update-state",
@@ -77,6 +82,10 @@ on_both_databases! {
             api.send(ALICE, event, data).await.is_refused("result");
         }
         assert_eq!(api.seq(ALICE).await, 1);
+        assert_eq!(api.stored_machine(ALICE, "m").await, before);
+        // Exactly the limit is taken.
+        let most = json!({ "machineId": "m", "daemonState": &long[1..], "expectedVersion": 1 });
+        assert_eq!(api.send(ALICE, "machine-update-state", most).await.ack["result"], "success");
         api.close().await;
     }
 

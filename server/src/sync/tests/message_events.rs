@@ -87,6 +87,10 @@ on_both_databases! {
         api.send(BOB, "message", stranger).await.is_refused("ok");
         assert_eq!((api.seq(ALICE).await, api.seq(BOB).await), (1, 0));
         assert_eq!(api.stored_session(ALICE, &sid).await.unwrap().0.seq, 0);
+        assert_eq!(api.count("messages").await, 0);
+        // Exactly the limits are taken.
+        let most = json!({ "sid": sid, "message": &long[1..], "localId": &long_id[1..] });
+        assert_eq!(api.send(ALICE, "message", most).await.ack["ok"], true);
         api.close().await;
     }
 

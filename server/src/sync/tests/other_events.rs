@@ -95,6 +95,17 @@ on_both_databases! {
         let mut stolen = good.clone();
         stolen["sessionId"] = json!(sid);
         api.send(BOB, "usage-report", stolen).await.is_refused("success");
+        // A number that no reader takes would spoil the sums.
+        let huge = r#"{"key":"k","tokens":{"total":1,"x":1e999},"cost":{"total":1}}"#;
+        let huge = RawValue::from_string(huge.to_owned()).unwrap();
+        api.send_raw(ALICE, "usage-report", Some(huge)).await.is_refused("success");
+        assert_eq!(api.count("usage_reports").await, 0);
+        assert_eq!((api.seq(ALICE).await, api.seq(BOB).await), (1, 0));
+        // Exactly the limit is taken.
+        let mut most = good.clone();
+        most["key"] = json!("é".repeat(64));
+        assert_eq!(api.send(ALICE, "usage-report", most).await.ack["success"], true);
+        assert_eq!(api.count("usage_reports").await, 1);
         api.close().await;
     }
 
@@ -108,6 +119,7 @@ on_both_databases! {
         ] {
             api.send(ALICE, "update-usage-limits", bad).await.is_refused("success");
         }
+        assert_eq!(api.count("usage_limits").await, 0);
         let limits = json!({
             "limitsAvailable": true, "provider": "p",
             "weeklyLimits": [{ "id": "w", "percentageUsed": 12.5 }],

@@ -55,6 +55,7 @@ on_both_servers! {
             json!({ "data": "k", "expectedVersion": -1 }),
         ];
         server.refuses("PUT", &good, bodies).await;
+        assert_eq!(server.get(ALICE, &good).await.ok(), json!({ "accessKey": null }));
         server.stop().await;
     }
 }

@@ -45,7 +45,9 @@ on_both_servers! {
             body
         });
         server.refuses("POST", "/v1/artifacts", bodies).await;
-        server.send(ALICE, "POST", "/v1/artifacts", artifact("a")).await.ok();
+        let none = server.get(ALICE, "/v1/artifacts").await.ok();
+        assert_eq!(none, json!({ "artifacts": [], "maxSeq": 0 }));
+        let made = server.send(ALICE, "POST", "/v1/artifacts", artifact("a")).await.ok();
         let bodies = [
             json!({}),
             json!({ "header": "aDI=" }),
@@ -55,6 +57,7 @@ on_both_servers! {
             json!({ "header": "?", "expectedHeaderVersion": 1 }),
         ];
         server.refuses("POST", "/v1/artifacts/a", bodies).await;
+        assert_eq!(server.get(ALICE, "/v1/artifacts/a").await.ok(), made);
         server.stop().await;
     }
 

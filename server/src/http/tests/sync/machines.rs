@@ -57,7 +57,9 @@ on_both_servers! {
             json!({ "id": "m", "metadata": "m", "dataEncryptionKey": "?" }),
         ];
         server.refuses("POST", "/v1/machines", bodies).await;
-        server.machine(ALICE, "m").await;
+        let none = server.get(ALICE, "/v1/machines").await.ok();
+        assert_eq!(none, json!({ "machines": [] }));
+        let machine = server.machine(ALICE, "m").await;
         let bodies = [
             json!({ "active": "yes" }),
             json!({ "metadata": 1 }),
@@ -66,7 +68,8 @@ on_both_servers! {
             json!([]),
         ];
         server.refuses("PUT", "/v1/machines/m/status", bodies).await;
-        assert_eq!(server.get(ALICE, "/v1/machines/m").await.ok()["machine"]["seq"], 0);
+        let after = server.get(ALICE, "/v1/machines/m").await.ok();
+        assert_eq!(after["machine"], machine);
         server.stop().await;
     }
 
