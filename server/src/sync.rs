@@ -16,6 +16,7 @@ pub mod application;
 pub mod artifacts;
 pub mod binary;
 pub mod bodies;
+pub mod catch_up;
 pub mod change;
 pub mod delta;
 pub mod error;

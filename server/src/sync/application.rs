@@ -58,15 +58,14 @@ impl SyncApplication {
             Ok(reading) => reading,
             Err(err) => return EventReply::Now(refused(shape, &err)),
         };
-        if request.reply_to.is_none() {
+        let Some(to) = request.reply_to else {
             return EventReply::Now(EventOutcome::default());
-        }
+        };
         let (database, most) = (self.database.clone(), self.longest_answer);
         EventReply::Later(Box::pin(async move {
-            let account = request.user.to_string();
-            match reading.answer(database, account, most).await {
+            match reading.answer(database, request.user, most, to).await {
                 Ok(ack) => EventOutcome {
-                    ack: Some(ack),
+                    ack,
                     deliveries: Vec::new(),
                 },
                 Err(err) => refused(shape, &err),

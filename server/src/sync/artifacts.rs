@@ -60,9 +60,10 @@ macro_rules! artifact_columns {
          body_version, body"
     };
 }
-pub(super) use artifact_columns;
+pub(super) use header_columns;
 
-fn read_header(row: &AnyRow) -> Result<ArtifactHeader, SyncError> {
+/// Reads a row of [`header_columns`].
+pub(super) fn read_header(row: &AnyRow) -> Result<ArtifactHeader, SyncError> {
     Ok(ArtifactHeader {
         id: row.try_get(0)?,
         header: binary::encode(row.try_get(1)?),
@@ -75,7 +76,7 @@ fn read_header(row: &AnyRow) -> Result<ArtifactHeader, SyncError> {
 }
 
 /// Reads a row of [`artifact_columns`].
-pub(super) fn read(row: &AnyRow) -> Result<Artifact, SyncError> {
+fn read(row: &AnyRow) -> Result<Artifact, SyncError> {
     Ok(Artifact {
         head: read_header(row)?,
         body_version: row.try_get(7)?,
@@ -115,6 +116,16 @@ pub async fn find(
     .fetch_optional(reader)
     .await?;
     read(&row.ok_or(SyncError::NotFound(ARTIFACT))?)
+}
+
+/// The body of an artifact that is known to be there, base64.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn body(reader: &mut AnyConnection, id: &str) -> Result<String, SyncError> {
+    let query = sqlx::query("SELECT body FROM artifacts WHERE id = $1").bind(id);
+    let row = query.fetch_one(reader).await?;
+    Ok(binary::encode(row.try_get(0)?))
 }
 
 /// All, the last change first. Bodies are not read.

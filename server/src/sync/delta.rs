@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::{AnyConnection, Row as _};
 
-use super::artifacts::{self, artifact_columns};
+use super::artifacts::{self, Artifact, ArtifactHeader, header_columns};
 use super::bodies::{Update, Versioned, json};
 use super::error::SyncError;
 use super::machines::{self, machine_columns};
@@ -53,6 +53,15 @@ struct Counts {
     artifacts: usize,
 }
 
+/// What a client has missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The acknowledgement's JSON.
+    pub ack: String,
+    /// The account's sequence when it was read: nothing later is in it.
+    pub as_of: i64,
+}
+
 /// Why a client has to fetch everything anew.
 const REFETCH: &str = "too much has changed; fetch everything";
 
@@ -72,11 +81,11 @@ pub const CHANGED_MACHINES: &str = concat!(
      WHERE account_id = $1 AND change_seq > $2 ORDER BY change_seq LIMIT $3"
 );
 
-/// Artifacts changed after a number, in order.
+/// Artifacts changed after a number, in order; without their bodies, most of which are not sent.
 pub const CHANGED_ARTIFACTS: &str = concat!(
     "SELECT ",
-    artifact_columns!(),
-    ", change_seq, create_seq FROM artifacts \
+    header_columns!(),
+    ", body_version, change_seq, create_seq FROM artifacts \
      WHERE account_id = $1 AND change_seq > $2 ORDER BY change_seq LIMIT $3"
 );
 
@@ -103,12 +112,48 @@ impl Answer {
     }
 }
 
-/// The acknowledgement's JSON. All queries must see the same state. An answer of more than `most`
-/// bytes, which no connection would take, tells the client to fetch everything.
+/// What has changed since. All queries must see the same state. An answer of more than `most` bytes,
+/// which no connection would take, tells the client to fetch everything.
 ///
 /// # Errors
 /// The database's.
 pub async fn since(
+    reader: &mut AnyConnection,
+    account: &str,
+    seen: Seen,
+    most: usize,
+) -> Result<Delta, SyncError> {
+    let (as_of, purged) = sequence(reader, account).await?;
+    let ack = if [seen.sessions, seen.machines, seen.artifacts]
+        .iter()
+        .any(|seen| *seen > 0 && *seen < purged)
+    {
+        refetch()
+    } else {
+        changes(reader, account, seen, most).await?
+    };
+    Ok(Delta { ack, as_of })
+}
+
+/// The account's sequence now, and the highest number among tombstones that were removed for their
+/// age: whoever has seen less would need them.
+async fn sequence(reader: &mut AnyConnection, account: &str) -> Result<(i64, i64), SyncError> {
+    let row = sqlx::query("SELECT seq, purged_seq FROM accounts WHERE id = $1")
+        .bind(account)
+        .fetch_optional(reader)
+        .await?;
+    row.map_or(Ok((0, 0)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+}
+
+/// The account's sequence now.
+///
+/// # Errors
+/// The database's.
+pub async fn current_seq(reader: &mut AnyConnection, account: &str) -> Result<i64, SyncError> {
+    Ok(sequence(reader, account).await?.0)
+}
+
+async fn changes(
     reader: &mut AnyConnection,
     account: &str,
     seen: Seen,
@@ -121,9 +166,6 @@ pub async fn since(
         counts: Counts,
     }
 
-    if is_too_old(reader, account, seen).await? {
-        return Ok(refetch());
-    }
     let (mut answer, mut counts) = (Answer::default(), Counts::default());
     counts.sessions = add_sessions(reader, account, seen.sessions, &mut answer).await?;
     if seen.sessions > 0 {
@@ -156,22 +198,6 @@ fn refetch() -> String {
     super::acks::Shape::Success.error(REFETCH)
 }
 
-/// Whether tombstones that the client would need were removed for their age.
-async fn is_too_old(
-    reader: &mut AnyConnection,
-    account: &str,
-    seen: Seen,
-) -> Result<bool, SyncError> {
-    let row = sqlx::query("SELECT purged_seq FROM accounts WHERE id = $1")
-        .bind(account)
-        .fetch_optional(reader)
-        .await?;
-    let purged: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
-    Ok([seen.sessions, seen.machines, seen.artifacts]
-        .iter()
-        .any(|seen| *seen > 0 && *seen < purged))
-}
-
 async fn add_sessions(
     reader: &mut AnyConnection,
     account: &str,
@@ -184,6 +210,7 @@ async fn add_sessions(
         .bind(SESSIONS)
         .fetch_all(&mut *reader)
         .await?;
+    let (mut count, most) = (0, SESSIONS as usize);
     for row in &rows {
         let session = sessions::read(row)?;
         let (seq, created): (i64, i64) = (row.try_get(11)?, row.try_get(12)?);
@@ -192,13 +219,6 @@ async fn add_sessions(
         let (sid, at) = (session.id.as_str(), session.updated_at);
         if created > seen {
             answer.push("new-session", &sessions::new_session(&session), seq, at);
-        } else if let Some(archived_at) = archived {
-            let update = Update::ArchiveSession {
-                sid,
-                archived_at,
-                archive_reason: reason.as_deref().unwrap_or("user_requested"),
-            };
-            answer.push("archive-session", &update, seq, at);
         } else {
             // A state that was taken back is told of as well: its version is not 0.
             let state = session.agent_state.as_deref();
@@ -217,8 +237,25 @@ async fn add_sessions(
             };
             answer.push("update-session", &update, seq, at);
         }
+        count += 1;
+        if count == most {
+            break;
+        }
+        // Beside the above: it may have changed before it was archived, or since.
+        if let Some(archived_at) = archived {
+            let update = Update::ArchiveSession {
+                sid,
+                archived_at,
+                archive_reason: reason.as_deref().unwrap_or("user_requested"),
+            };
+            answer.push("archive-session", &update, seq, at);
+            count += 1;
+            if count == most {
+                break;
+            }
+        }
     }
-    Ok(rows.len())
+    Ok(count)
 }
 
 async fn add_machines(
@@ -276,8 +313,8 @@ async fn add_artifacts(
         .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        let (seq, created): (i64, i64) = (row.try_get(9)?, row.try_get(10)?);
-        found.push((seq, created, artifacts::read(row)?));
+        let (seq, created): (i64, i64) = (row.try_get(8)?, row.try_get(9)?);
+        found.push((seq, created, artifacts::read_header(row)?, row.try_get(7)?));
     }
     let gone = if seen > 0 {
         tombstones::since(reader, account, Kind::Artifact, seen, most).await?
@@ -288,30 +325,50 @@ async fn add_artifacts(
     numbers.extend(gone.iter().map(|(_, seq, _)| *seq));
     numbers.sort_unstable();
     let last = numbers.get(ARTIFACTS - 1).copied().unwrap_or(i64::MAX);
-    for (seq, created, artifact) in found.iter().filter(|(seq, ..)| *seq <= last) {
-        let head = &artifact.head;
-        if *created > seen && answer.bytes <= WITHOUT_BODIES {
-            let update = artifacts::new_artifact(artifact);
-            answer.push("new-artifact", &update, *seq, head.updated_at);
+    for (seq, created, head, body_version) in found {
+        if seq > last {
+            break;
+        }
+        let at = head.updated_at;
+        if answer.bytes > WITHOUT_BODIES {
+            let update = Update::UpdateArtifact {
+                artifact_id: &head.id,
+                header: Some(header(&head)),
+                body: None,
+            };
+            answer.push("update-artifact", &update, seq, at);
             continue;
         }
-        let body = (answer.bytes <= WITHOUT_BODIES).then_some(Versioned {
-            value: artifact.body.as_str(),
-            version: artifact.body_version,
-        });
-        let update = Update::UpdateArtifact {
-            artifact_id: &head.id,
-            header: Some(Versioned {
-                value: head.header.as_str(),
-                version: head.header_version,
-            }),
-            body,
+        let artifact = Artifact {
+            body: artifacts::body(reader, &head.id).await?,
+            body_version,
+            head,
         };
-        answer.push("update-artifact", &update, *seq, head.updated_at);
+        if created > seen {
+            let update = artifacts::new_artifact(&artifact);
+            answer.push("new-artifact", &update, seq, at);
+            continue;
+        }
+        let update = Update::UpdateArtifact {
+            artifact_id: &artifact.head.id,
+            header: Some(header(&artifact.head)),
+            body: Some(Versioned {
+                value: artifact.body.as_str(),
+                version: artifact.body_version,
+            }),
+        };
+        answer.push("update-artifact", &update, seq, at);
     }
     for (id, seq, at) in gone.iter().filter(|(_, seq, _)| *seq <= last) {
         let update = Update::DeleteArtifact { artifact_id: id };
         answer.push("delete-artifact", &update, *seq, *at);
     }
     Ok(numbers.len().min(ARTIFACTS))
+}
+
+fn header(head: &ArtifactHeader) -> Versioned<&str> {
+    Versioned {
+        value: head.header.as_str(),
+        version: head.header_version,
+    }
 }

@@ -1,15 +1,18 @@
 //! Events that only read: `artifact-read` (5.7), `access-key-get` (5.8) and
-//! `request-updates-since` (5.12).
+//! `request-updates-since` (5.12), whose answer [`crate::sync::catch_up`] finds.
 
+use std::sync::Arc;
+
+use dormouse_shard::publication::ReplyTo;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, artifacts as artifact_events};
 use crate::database::{Database, Reader};
 use crate::sync::access_keys::{AccessKey, KeyPath};
 use crate::sync::bodies::json;
-use crate::sync::delta::{self, Seen};
+use crate::sync::delta::Seen;
 use crate::sync::error::SyncError;
-use crate::sync::{access_keys, artifacts, limits};
+use crate::sync::{access_keys, artifacts, catch_up, limits};
 
 /// Whether an event only reads.
 #[must_use]
@@ -90,28 +93,24 @@ impl Reading {
         })
     }
 
-    /// The acknowledgement's JSON; `most` bounds that of a delta, in bytes.
+    /// The acknowledgement's JSON; `None` when it is published instead. `most` bounds it, in bytes.
     ///
     /// # Errors
     /// [`SyncError::NotFound`], or the database's.
     pub async fn answer(
         self,
         database: Database,
-        account: String,
+        user: Arc<str>,
         most: usize,
-    ) -> Result<String, SyncError> {
-        match self {
-            // Its queries must agree with each other.
-            Self::Delta(seen) => {
-                let read = async move |reader: &mut Reader| {
-                    delta::since(reader, &account, seen, most).await
-                };
-                database.read_snapshot(read).await
-            }
+        to: ReplyTo,
+    ) -> Result<Option<String>, SyncError> {
+        let account = user.to_string();
+        let ack = match self {
+            Self::Delta(seen) => return catch_up::answer(&database, user, seen, most, to).await,
             Self::Artifact(id) => {
                 let read =
                     async move |reader: &mut Reader| artifacts::find(reader, &account, &id).await;
-                Ok(artifact_events::shown(&database.read(read).await?))
+                artifact_events::shown(&database.read(read).await?)
             }
             Self::AccessKey(path) => {
                 #[derive(Serialize)]
@@ -125,11 +124,12 @@ impl Reading {
                     access_keys::find(reader, &account, &path).await
                 };
                 let access_key = database.read(read).await?;
-                Ok(json(&Done {
+                json(&Done {
                     ok: true,
                     access_key,
-                }))
+                })
             }
-        }
+        };
+        Ok(Some(ack))
     }
 }
