@@ -274,7 +274,7 @@ impl Dump {
 }
 
 /// The columns of a row that are not null.
-fn fields(row: &AnyRow) -> Result<Map<String, Value>, DumpError> {
+pub(super) fn fields(row: &AnyRow) -> Result<Map<String, Value>, DumpError> {
     let mut fields = Map::new();
     for (place, column) in row.columns().iter().enumerate() {
         let raw = row.try_get_raw(place)?;

@@ -57,16 +57,16 @@ pub(super) async fn run(
     connection: &mut AnyConnection,
     location: &Location,
 ) -> Result<(), OpenError> {
-    run_to(connection, location, i64::MAX).await
+    run_those(connection, location, |_| true).await
 }
 
-/// As [`run`], up to a step: what an older version would have made.
-pub(super) async fn run_to(
+/// As [`run`], only the steps whose numbers are chosen: what an older version would have made.
+pub(super) async fn run_those(
     connection: &mut AnyConnection,
     location: &Location,
-    last: i64,
+    is_chosen: impl Fn(i64) -> bool,
 ) -> Result<(), OpenError> {
-    let steps = STEPS.iter().filter(|step| step.version <= last);
+    let steps = STEPS.iter().filter(|step| is_chosen(step.version));
     let migrations = steps.map(|step| {
         let text = match location.dialect() {
             Dialect::Sqlite => step.sqlite,

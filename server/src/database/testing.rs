@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 use super::{Database, Location, Options, Publisher};
 
+#[path = "testing/older.rs"]
+pub mod older;
 #[path = "testing/postgres.rs"]
 pub mod postgres;
 

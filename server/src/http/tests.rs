@@ -21,6 +21,7 @@ mod client;
 mod credentials;
 mod feed;
 mod kv;
+mod older_database;
 mod routing;
 mod server;
 mod small_endpoints;
