@@ -36,6 +36,18 @@ pub enum Part {
     After(i64),
 }
 
+/// The newest after a counter.
+pub const NEWEST: &str = "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
+     WHERE account_id = $1 AND counter > $2 ORDER BY counter DESC LIMIT $3";
+
+/// The newest before a counter.
+pub const BEFORE: &str = "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
+     WHERE account_id = $1 AND counter < $2 ORDER BY counter DESC LIMIT $3";
+
+/// Those next after a counter.
+pub const AFTER: &str = "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
+     WHERE account_id = $1 AND counter > $2 ORDER BY counter ASC LIMIT $3";
+
 /// Up to `limit` items, newest first, and whether there are more in that direction.
 ///
 /// # Errors
@@ -47,18 +59,9 @@ pub async fn read(
     limit: usize,
 ) -> Result<(Vec<Item>, bool), SyncError> {
     let query = match part {
-        Part::Newest => {
-            "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
-             WHERE account_id = $1 AND counter > $2 ORDER BY counter DESC LIMIT $3"
-        }
-        Part::Before(_) => {
-            "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
-             WHERE account_id = $1 AND counter < $2 ORDER BY counter DESC LIMIT $3"
-        }
-        Part::After(_) => {
-            "SELECT id, counter, body, repeat_key, created_at FROM feed_items \
-             WHERE account_id = $1 AND counter > $2 ORDER BY counter ASC LIMIT $3"
-        }
+        Part::Newest => NEWEST,
+        Part::Before(_) => BEFORE,
+        Part::After(_) => AFTER,
     };
     let bound = match part {
         Part::Newest => 0,

@@ -202,6 +202,14 @@ pub async fn get(
     Ok(live.filter(|item| item.value.is_some()).cloned().collect())
 }
 
+/// Live items by key, from a key up to another, exclusively.
+pub const BETWEEN: &str = "SELECT key, value, version FROM kv_items WHERE account_id = $1 \
+     AND value IS NOT NULL AND key >= $2 AND key < $3 ORDER BY key LIMIT $4";
+
+/// Live items by key, from a key on.
+pub const FROM: &str = "SELECT key, value, version FROM kv_items WHERE account_id = $1 \
+     AND value IS NOT NULL AND key >= $2 ORDER BY key LIMIT $3";
+
 /// Up to `limit` items whose key begins with `prefix`, by key.
 ///
 /// # Errors
@@ -214,15 +222,11 @@ pub async fn list(
 ) -> Result<Vec<Item>, SyncError> {
     let rows = match after_all(prefix) {
         Some(end) => {
-            let query = "SELECT key, value, version FROM kv_items WHERE account_id = $1 \
-                         AND value IS NOT NULL AND key >= $2 AND key < $3 ORDER BY key LIMIT $4";
-            let query = sqlx::query(query).bind(account).bind(prefix).bind(end);
+            let query = sqlx::query(BETWEEN).bind(account).bind(prefix).bind(end);
             query.bind(limit).fetch_all(reader).await?
         }
         None => {
-            let query = "SELECT key, value, version FROM kv_items WHERE account_id = $1 \
-                         AND value IS NOT NULL AND key >= $2 ORDER BY key LIMIT $3";
-            let query = sqlx::query(query).bind(account).bind(prefix);
+            let query = sqlx::query(FROM).bind(account).bind(prefix);
             query.bind(limit).fetch_all(reader).await?
         }
     };

@@ -50,6 +50,10 @@ pub async fn leave(
     Ok(())
 }
 
+/// What was deleted after a number, oldest first.
+pub const SINCE: &str = "SELECT id, change_seq, deleted_at FROM tombstones \
+     WHERE account_id = $1 AND kind = $2 AND change_seq > $3 ORDER BY change_seq LIMIT $4";
+
 /// Ids and numbers of what was deleted after a number, oldest first.
 ///
 /// # Errors
@@ -61,16 +65,13 @@ pub async fn since(
     seq: i64,
     most: i64,
 ) -> Result<Vec<(String, i64, i64)>, SyncError> {
-    let rows = sqlx::query(
-        "SELECT id, change_seq, deleted_at FROM tombstones \
-         WHERE account_id = $1 AND kind = $2 AND change_seq > $3 ORDER BY change_seq LIMIT $4",
-    )
-    .bind(account)
-    .bind(kind.as_str())
-    .bind(seq)
-    .bind(most)
-    .fetch_all(reader)
-    .await?;
+    let rows = sqlx::query(SINCE)
+        .bind(account)
+        .bind(kind.as_str())
+        .bind(seq)
+        .bind(most)
+        .fetch_all(reader)
+        .await?;
     rows.iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect()
