@@ -2,18 +2,21 @@
 //!
 //! sled under one thread that writes: shards that fall asleep at the same time share one flush,
 //! and no worker waits for a disk. A shard is only told that its attachments are stored once they
-//! are flushed, so a full disk keeps shards awake instead of losing what they know. Reads happen
-//! on the worker that wakes a shard.
+//! are flushed, so a full disk keeps shards awake instead of losing what they know. A write that
+//! does not end counts as failed after [`PATIENCE`], so that everybody who waits for it is told.
+//! Reads happen on the worker that wakes a shard.
 
+mod disk;
 mod sled_backend;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 pub use sled_backend::SledBackend;
+use writing::{Change, Write, Writing};
 
 use crate::name::ShardName;
 use crate::record;
@@ -63,6 +66,10 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When that could not be done.
     fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<(), StoreError>;
+
+    /// Makes a write of another thread that waits for what has failed long ago notice that. Called
+    /// on a thread that may wait as long as the write.
+    fn nudge(&self) {}
 }
 
 /// What a process that died left behind.
@@ -72,11 +79,6 @@ pub struct Leftovers {
     pub connections: usize,
     /// Machines that are offline now: user and machine id.
     pub machines: Vec<(String, String)>,
-}
-
-struct Write {
-    changes: Changes,
-    done: Done,
 }
 
 /// Handle to the store; cheap to clone. The last one closes it, after what is queued is written.
@@ -129,6 +131,17 @@ impl Store {
     /// # Errors
     /// When the leftovers cannot be read or removed.
     pub fn with_backend(backend: Arc<dyn Backend>) -> Result<(Self, Leftovers), StoreError> {
+        Self::with_patience(backend, PATIENCE)
+    }
+
+    /// A store on any backend whose writes may take this long.
+    ///
+    /// # Errors
+    /// When the leftovers cannot be read or removed.
+    pub fn with_patience(
+        backend: Arc<dyn Backend>,
+        patience: Duration,
+    ) -> Result<(Self, Leftovers), StoreError> {
         let mut leftovers = Leftovers::default();
         let mut removals = Changes::new();
         for (key, value) in backend.scan(&[])? {
@@ -148,10 +161,10 @@ impl Store {
         let (writes, queue) = mpsc::channel();
         let fault = Arc::new(Mutex::new(None));
         let thread = {
-            let (backend, fault) = (backend.clone(), fault.clone());
+            let writing = Writing::new(backend.clone(), patience, fault.clone())?;
             std::thread::Builder::new()
                 .name("store".into())
-                .spawn(move || write_loop(&*backend, &queue, &fault))
+                .spawn(move || writing.run(&queue))
                 .map_err(|err| StoreError::new(format!("cannot start the store's thread: {err}")))?
         };
         let shared = Shared {
@@ -178,16 +191,17 @@ impl Store {
     }
 
     /// Writes changes in the background, together with those of other shards. `done` is called on
-    /// the store's thread, once they are durable or known not to be.
+    /// the store's thread, once they are durable or known not to be, or have taken too long.
     pub fn save(
         &self,
         changes: Changes,
         done: impl FnOnce(Result<(), StoreError>) + Send + 'static,
     ) {
-        let write = Write {
-            changes,
-            done: Box::new(done),
-        };
+        self.write(Change::Attachments(changes), Box::new(done));
+    }
+
+    fn write(&self, change: Change, done: Done) {
+        let write = Write { change, done };
         let unsent = match &self.shared.writes {
             Some(writes) => writes.send(write).err().map(|mpsc::SendError(write)| write),
             None => Some(write),
@@ -217,71 +231,24 @@ impl Store {
     /// Sets or clears one override, durably. Waits for the disk: for admins, off the workers.
     ///
     /// # Errors
-    /// When it could not be stored.
+    /// When it could not be stored, or not in time.
     pub fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<(), StoreError> {
-        self.shared.backend.set_tier(user, tier)
+        let (sender, receiver) = mpsc::channel();
+        let change = Change::Tier(user.to_owned(), tier.map(str::to_owned));
+        let done = Box::new(move |result| {
+            // Whoever asked waits below.
+            let _ = sender.send(result);
+        });
+        self.write(change, done);
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(StoreError::new("the store's thread has ended")))
     }
 }
 
-/// Most changes that share a flush.
-const GROUP: usize = 8192;
-/// After a failure, how long writes fail without trying again; and then, without any write to do,
-/// how often it is tried whether the store works again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-fn write_loop(
-    backend: &dyn Backend,
-    queue: &mpsc::Receiver<Write>,
-    fault: &Mutex<Option<StoreError>>,
-) {
-    let set_fault = |value: Option<StoreError>| {
-        *fault.lock().unwrap_or_else(PoisonError::into_inner) = value;
-    };
-    let mut failed_at: Option<std::time::Instant> = None;
-    loop {
-        // A server that is not ready gets no connections, which would write: so ask by ourselves.
-        let first = match failed_at {
-            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(_) => queue.recv_timeout(RETRY_AFTER),
-        };
-        let (mut changes, mut done) = match first {
-            Ok(Write { changes, done }) => (changes, vec![done]),
-            Err(RecvTimeoutError::Timeout) => Default::default(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        while changes.len() < GROUP
-            && let Ok(more) = queue.try_recv()
-        {
-            changes.extend(more.changes);
-            done.push(more.done);
-        }
-        let too_early = failed_at.is_some_and(|at| at.elapsed() < RETRY_AFTER);
-        let last_fault = fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = match last_fault {
-            Some(err) if too_early => Err(err),
-            _ => backend.apply(changes),
-        };
-        match &result {
-            Ok(()) => {
-                if failed_at.take().is_some() {
-                    tracing::info!("the attachment store works again");
-                    set_fault(None);
-                }
-            }
-            Err(err) if !too_early => {
-                if failed_at.is_none() {
-                    tracing::error!(%err, "cannot store attachments; shards stay awake");
-                }
-                failed_at = Some(std::time::Instant::now());
-                set_fault(Some(err.clone()));
-            }
-            Err(_) => {}
-        }
-        for done in done {
-            done(result.clone());
-        }
-    }
-}
+/// How long a write may take. Longer, and it counts as failed: shards stay awake, the server is not
+/// ready, and stopping does not wait for it. A disk that is only slow has ended by then.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -71,14 +71,40 @@ impl SledBackend {
 
     /// Closes the database after an error. It can still read what it has not to write for.
     fn failed(&self, err: &sled::Error) -> StoreError {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(trees) = &*state {
-            let readable = trees.attachments.iter().filter_map(Result::ok);
-            let owned = readable.map(|(key, value)| (key.to_vec(), value.to_vec()));
-            *state = State::Closed(owned.collect());
+        let open = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(trees) => Some(trees.clone()),
+            State::Closed(_) => None,
+        };
+        if let Some(trees) = open {
+            // Read before the lock is taken, and closed after it is given back: workers that wake
+            // shards wait for it.
+            let kept = readable(&trees.attachments);
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *state, State::Closed(kept));
+            if let State::Closed(kept) = before {
+                // Another thread was quicker.
+                *state = State::Closed(kept);
+            }
+            drop(state);
         }
         explain(err, &self.folder)
     }
+}
+
+/// The entries that can be read, from both ends. sled's iterators stay where they fail and fail
+/// again for ever, so each is left at its first failure: what lies between two pages that cannot be
+/// read is given up.
+fn readable(tree: &sled::Tree) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let owned = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+        let (key, value) = entry.ok()?;
+        Some((key.to_vec(), value.to_vec()))
+    };
+    let mut kept: BTreeMap<_, _> = tree.iter().map_while(owned).collect();
+    let last = kept.last_key_value().map(|(key, _)| key.clone());
+    // As far as the first pass came, if it came to the end.
+    let rest = tree.iter().rev().map_while(owned);
+    kept.extend(rest.take_while(|(key, _)| Some(key) > last.as_ref()));
+    kept
 }
 
 impl Backend for SledBackend {
@@ -139,6 +165,16 @@ impl Backend for SledBackend {
             .and_then(|_| trees.db.flush())
         };
         result.map(drop).map_err(|err| self.failed(&err))
+    }
+
+    fn nudge(&self) {
+        let trees = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(trees) => trees.clone(),
+            State::Closed(_) => return,
+        };
+        // Wakes every flush after a failure; without one it waits with them. The write that is
+        // woken tells how it ended.
+        let _ = trees.db.flush();
     }
 }
 

@@ -146,3 +146,141 @@ fn a_store_that_works_again_says_so_without_being_asked() {
     }
     save(&store, vec![(vec![1], None)]).unwrap();
 }
+
+/// Waits in every write until it is let go, or nudged where it minds that.
+#[derive(Default)]
+struct Stuck {
+    state: Mutex<StuckState>,
+    changed: std::sync::Condvar,
+    minds_nudges: bool,
+}
+
+#[derive(Default)]
+struct StuckState {
+    holds: bool,
+    waiting: usize,
+    applied: usize,
+}
+
+impl Stuck {
+    fn new(minds_nudges: bool) -> Arc<Self> {
+        Arc::new(Self {
+            minds_nudges,
+            ..Self::default()
+        })
+    }
+
+    fn hold(&self, holds: bool) {
+        self.state.lock().unwrap().holds = holds;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        while state.holds {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+        state.applied += 1;
+    }
+}
+
+impl Backend for Stuck {
+    fn scan(&self, _: &[u8]) -> Result<Entries, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn apply(&self, _: Changes) -> Result<(), StoreError> {
+        self.wait();
+        Ok(())
+    }
+
+    fn tiers(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn set_tier(&self, _: &str, _: Option<&str>) -> Result<(), StoreError> {
+        self.wait();
+        Ok(())
+    }
+
+    fn nudge(&self) {
+        if self.minds_nudges {
+            self.hold(false);
+        }
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(20);
+
+#[test]
+fn a_write_that_does_not_end_is_given_up_and_everybody_is_told() {
+    let backend = Stuck::new(false);
+    let (store, _) = Store::with_patience(backend.clone(), SHORT).unwrap();
+    backend.hold(true);
+    let err = save(&store, vec![(vec![1], None)]).unwrap_err().to_string();
+    assert!(err.contains("has not ended a write"), "{err}");
+    assert!(store.fault().is_some(), "the server is not ready");
+    // What comes later is not queued behind it, admins' writes neither.
+    assert!(save(&store, vec![(vec![2], None)]).is_err());
+    assert!(store.set_tier("alice", Some("pro")).is_err());
+    assert_eq!(backend.state.lock().unwrap().waiting, 1, "no second one");
+
+    backend.hold(false);
+    let began = std::time::Instant::now();
+    while store.fault().is_some() {
+        assert!(began.elapsed() < Duration::from_secs(30), "nobody asks");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    save(&store, vec![(vec![3], None)]).unwrap();
+    store.set_tier("alice", Some("pro")).unwrap();
+}
+
+#[test]
+fn a_store_with_a_write_that_does_not_end_can_be_closed() {
+    let backend = Stuck::new(false);
+    let (store, _) = Store::with_patience(backend.clone(), SHORT).unwrap();
+    backend.hold(true);
+    let (sender, receiver) = mpsc::channel();
+    store.save(vec![(vec![1], None)], move |result| {
+        sender.send(result).unwrap();
+    });
+    // Waits for the store's thread, which would wait for ever.
+    drop(store);
+    assert!(receiver.recv().unwrap().is_err());
+    backend.hold(false);
+}
+
+#[test]
+fn a_write_that_takes_long_is_nudged() {
+    let backend = Stuck::new(true);
+    let patience = Duration::from_secs(3600);
+    let (store, _) = Store::with_patience(backend.clone(), patience).unwrap();
+    backend.hold(true);
+    save(&store, vec![(vec![1], None)]).unwrap();
+    assert!(store.fault().is_none());
+    assert_eq!(backend.state.lock().unwrap().applied, 1);
+}
+
+#[test]
+fn writes_of_both_kinds_are_done_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(folder.path(), 1 << 20).unwrap();
+    let name = ShardName::first("alice".into());
+    let key = record::key(&name, 0);
+    let (sender, receiver) = mpsc::channel();
+    for value in 0..50_u8 {
+        let sender = sender.clone();
+        let changes = vec![(key.clone(), Some(vec![value]))];
+        store.save(changes, move |result| sender.send(result).unwrap());
+        if value % 10 == 0 {
+            store.set_tier("alice", Some(&value.to_string())).unwrap();
+        }
+    }
+    for _ in 0..50 {
+        receiver.recv().unwrap().unwrap();
+    }
+    assert_eq!(store.load(&name).unwrap(), [[49_u8]]);
+    assert_eq!(store.tiers().unwrap()["alice"], "40");
+}
