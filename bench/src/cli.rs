@@ -8,13 +8,19 @@ mod args;
 mod baseline;
 mod capacity;
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
 mod footprint;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod load;
 mod output;
 mod performance;
 mod pubsub;
 mod report;
 mod script;
+#[cfg(target_os = "linux")]
+mod soak;
 mod websocket;
 
 use std::path::PathBuf;
@@ -85,6 +91,16 @@ enum Command {
     /// that they could cost.
     #[cfg(target_os = "linux")]
     Footprint(Box<footprint::FootprintArgs>),
+    /// Attack a server of the bench's own, and measure what others feel of it.
+    #[cfg(target_os = "linux")]
+    Hostile(Box<hostile::HostileArgs>),
+    /// Kill a server of the bench's own, take its disk, its files and its clock away, and see what
+    /// it keeps.
+    #[cfg(target_os = "linux")]
+    Faults(Box<faults::FaultsArgs>),
+    /// Half an hour of mixed traffic, a million connections, and whether the server's memory grew.
+    #[cfg(target_os = "linux")]
+    Soak(Box<soak::SoakArgs>),
     /// The least: a bare epoll loop that `footprint` measures the server against.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -124,6 +140,12 @@ impl Cli {
             #[cfg(target_os = "linux")]
             Command::Footprint(args) => footprint::run(*args),
             #[cfg(target_os = "linux")]
+            Command::Hostile(args) => hostile::run(*args),
+            #[cfg(target_os = "linux")]
+            Command::Faults(args) => faults::run(*args),
+            #[cfg(target_os = "linux")]
+            Command::Soak(args) => soak::run(*args),
+            #[cfg(target_os = "linux")]
             Command::FloorServer => crate::footprint::floor_server::serve()
                 .map(|()| EXIT_PASSED)
                 .map_err(|err| Failure::Incomplete(format!("the floor server: {err}"))),
@@ -155,6 +177,9 @@ mod tests {
             "baseline save result.json",
             "baseline compare result.json --buffer 1.1",
             "all --quick",
+            "hostile --server target/release/dormouse --attack storm,slow-readers --short",
+            "faults --server target/release/dormouse --fault kills --kills 50",
+            "soak --server target/release/dormouse --duration 2m --cycles 10000",
         ] {
             let words = std::iter::once("dormouse-bench").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -35,6 +35,9 @@ pub struct ResultDocument {
     /// Heading of the criteria.
     #[serde(default)]
     pub title: String,
+    /// What was run; each scenario has a form of its own.
+    #[serde(default)]
+    pub mode: serde_json::Value,
     /// When, RFC 3339.
     pub started_at: String,
     /// How long the load lasted.

@@ -13,9 +13,13 @@ pub mod criteria;
 pub mod dial;
 pub mod document;
 pub mod failure;
+#[cfg(target_os = "linux")]
+pub mod faults;
 pub mod fd_limit;
 #[cfg(target_os = "linux")]
 pub mod footprint;
+#[cfg(target_os = "linux")]
+pub mod hostile;
 pub mod html;
 pub mod load;
 pub mod machine;
@@ -29,6 +33,8 @@ pub mod pubsub;
 pub mod receipts;
 pub mod result_file;
 pub mod script;
+#[cfg(target_os = "linux")]
+pub mod soak;
 pub mod socketio;
 pub mod stages;
 pub mod stats;
@@ -38,6 +44,8 @@ pub mod target;
 pub mod threshold;
 pub mod token;
 pub mod tokens;
+#[cfg(target_os = "linux")]
+pub mod trial;
 pub mod watch;
 pub mod websocket;
 pub mod workers;

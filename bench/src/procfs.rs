@@ -123,6 +123,14 @@ pub fn listens(pid: u32, port: u16) -> io::Result<bool> {
     Ok(false)
 }
 
+/// How many files a process has open.
+///
+/// # Errors
+/// There is no such process, or it is not ours to see.
+pub fn open_files(pid: u32) -> io::Result<u64> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
 /// How many files a process may have open; `None` without a limit.
 ///
 /// # Errors
@@ -250,6 +258,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(listens(pid, port).unwrap());
+        assert!(open_files(pid).unwrap() > 3);
         drop(listener);
         assert!(!listens(pid, port).unwrap());
         assert!(

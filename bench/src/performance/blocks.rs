@@ -1,6 +1,7 @@
 //! The tables of the performance document, in the layout of the load-test documents.
 
 mod endurance;
+mod reliability;
 mod requests;
 mod sockets;
 
@@ -15,7 +16,7 @@ use crate::table::format_number;
 type Make = fn(&Results) -> String;
 
 /// The blocks by name.
-pub(super) const NAMES: [(&str, Make); 11] = [
+pub(super) const NAMES: [(&str, Make); 14] = [
     ("footprint", sockets::footprint),
     ("ws", sockets::websocket),
     ("extreme", sockets::extreme),
@@ -27,6 +28,9 @@ pub(super) const NAMES: [(&str, Make); 11] = [
     ("resources", endurance::resources),
     ("limits", endurance::limits),
     ("history", endurance::history),
+    ("hostile", reliability::hostile),
+    ("faults", reliability::faults),
+    ("soak", reliability::soak),
 ];
 
 /// The block of that name.

@@ -1,4 +1,4 @@
-//! The performance document shows the committed results.
+//! The documents with figures show the committed results.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use dormouse_bench::performance::{self, Results};
 use crate::program::{refusal, run};
 
 #[test]
-fn the_document_shows_the_committed_results() {
+fn the_documents_show_the_committed_results() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let results = Results::read(&root.join("bench/results")).unwrap();
     let page = std::fs::read_to_string(root.join("docs/performance.md")).unwrap();
@@ -16,6 +16,15 @@ fn the_document_shows_the_committed_results() {
         filled == page,
         "docs/performance.md is out of date; run `just docs-gen`"
     );
+    let reliability = std::fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    assert!(
+        performance::fill(&reliability, &results).unwrap() == reliability,
+        "docs/reliability.md is out of date; run `just docs-gen`"
+    );
+    for block in ["hostile", "faults", "soak"] {
+        let mark = format!("<!-- figures: {block} -->");
+        assert!(reliability.contains(&mark), "{block}");
+    }
     for block in [
         "footprint",
         "ws",
