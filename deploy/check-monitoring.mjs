@@ -8,7 +8,7 @@
 
 import { execFileSync, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -46,6 +46,10 @@ function start(command, flags, output, pattern) {
     ended.then((status) => failed(new Error(`${command} ended with ${status}:\n${said}`)))
   })
 }
+
+/** The key of a tenant with events. */
+const key = randomBytes(16).toString("hex")
+environment.DORMOUSE_EVENTS__API_KEYS = key
 
 const token = (...flags) =>
   execFileSync(BINARY, ["token", "--ttl", "1h", ...flags], { env: environment, encoding: "utf8" }).trim()
@@ -99,7 +103,23 @@ async function traffic(address, admin, users) {
     socket.send('{"event":"note","data":{}}')
   }
   await post(address, "/admin/v1/broadcast", admin, { message: { type: "x" }, to: { everyone: true } })
+  sockets.push(await events(address))
   return sockets
+}
+
+/** A call that a subscriber hears of, and a report; returns the subscriber. */
+async function events(address) {
+  const subscriber = await connect(address, `/ws/events?apiKey=${key}`)
+  subscriber.send('{"type":"subscribe","channels":["call.*"]}')
+  for (const eventType of ["call.started", "call.completed"]) {
+    await fetch(`${address}/api/v1/demo/events/call`, {
+      method: "POST",
+      headers: { "X-API-Key": key },
+      body: JSON.stringify({ callId: `c-${eventType}`, eventType }),
+    })
+  }
+  await fetch(`${address}/api/v1/reporting/metrics`, { headers: { "X-API-Key": key } })
+  return subscriber
 }
 
 /** The first of the queries that have no number yet. */
@@ -127,7 +147,11 @@ async function main() {
 
   // The shipped configuration, but for its paths, its target and its pace.
   writeFileSync(join(folder, "metrics-token"), admin)
-  cpSync(join(DEPLOY, "prometheus/rules"), join(folder, "rules"), { recursive: true })
+  mkdirSync(join(folder, "rules"))
+  for (const file of readdirSync(join(DEPLOY, "prometheus/rules"))) {
+    const text = readFileSync(join(DEPLOY, "prometheus/rules", file), "utf8")
+    writeFileSync(join(folder, "rules", file), text.replaceAll(/^ {4}interval: \S+$/gm, "    interval: 1s"))
+  }
   const configuration = readFileSync(join(DEPLOY, "prometheus/prometheus.yml"), "utf8")
     .replace("/run/secrets/metrics-token", join(folder, "metrics-token"))
     .replace("dormouse:8787", new URL(server).host)
@@ -144,7 +168,7 @@ async function main() {
     targets.map(({ expr }) => [`panel ${title}`, expr.replaceAll("$__rate_interval", "1m")]))
   for (const file of readdirSync(join(DEPLOY, "prometheus/rules"))) {
     // Recordings of what this server does not export yet have nothing to record.
-    if (!["service.rules.yml", "promises.rules.yml"].includes(file)) continue
+    if (!["service.rules.yml", "promises.rules.yml", "events.rules.yml"].includes(file)) continue
     const text = readFileSync(join(DEPLOY, "prometheus/rules", file), "utf8")
     for (const [, name] of text.matchAll(/- record: (\S+)/g)) queries.push([`recording ${file}`, name])
   }
