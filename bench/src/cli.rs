@@ -173,6 +173,7 @@ mod tests {
             "leak http://localhost:3000 60 10 10",
             "leak",
             "pubsub --url http://localhost:3001 --ws-url ws://localhost:3001",
+            "pubsub --subscribers 200 --publishers 64 --steps 500,1000 --duration 30s",
             "capacity --raise messages --tier pro --levels 100,200",
             "baseline save result.json",
             "baseline compare result.json --buffer 1.1",

@@ -3,10 +3,11 @@
 //!
 //! Every event has a number in its call id, so that each subscriber's receipts are exact. The
 //! parts: `publisher` posts on a fixed schedule, `subscriber` is one socket, `findings` what came
-//! of it.
+//! of it, `steps` several runs at rising rates.
 
 mod findings;
 mod publisher;
+mod steps;
 mod subscriber;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,7 @@ use crate::stop::Stop;
 use crate::target::Target;
 use crate::watch::{Live, Observation, ServerWatch, Watch, sample_interval};
 use publisher::Publisher;
+pub use steps::climb;
 use subscriber::Subscriber;
 
 const SETTINGS: &str = include_str!("../modes/pubsub.toml");
@@ -70,6 +72,15 @@ impl Settings {
     /// The subscribers over time.
     pub fn stages(&self) -> Stages {
         Stages::new(self.stages.clone())
+    }
+
+    /// The same with so many events a second.
+    #[must_use]
+    pub fn at_rate(&self, messages_per_second: f64) -> Self {
+        Self {
+            messages_per_second,
+            ..self.clone()
+        }
     }
 }
 

@@ -39,6 +39,15 @@ pub struct PubsubArgs {
     /// This many subscribers all the time, instead of the stages.
     #[arg(long, value_name = "COUNT")]
     subscribers: Option<usize>,
+    /// Rising rates, such as 500,1000,2000: a run of --duration at each, until one does not hold.
+    #[arg(
+        long,
+        value_name = "RATES",
+        value_delimiter = ',',
+        requires = "subscribers",
+        conflicts_with = "messages_per_second"
+    )]
+    steps: Vec<f64>,
     #[command(flatten)]
     watch: WatchArgs,
     #[command(flatten)]
@@ -61,12 +70,17 @@ pub fn run(args: PubsubArgs) -> Result<u8, Failure> {
     if settings.publishers == 0 {
         return Err(usage("--publishers must be at least 1"));
     }
-    let rate = settings.messages_per_second;
-    if !(rate.is_finite() && (0.001..=1e6).contains(&rate)) {
+    let is_rate = |rate: &f64| rate.is_finite() && (0.001..=1e6).contains(rate);
+    if !is_rate(&settings.messages_per_second) || !args.steps.iter().all(is_rate) {
         return Err(usage(
-            "--messages-per-second must be a number above 0, such as 500",
+            "--messages-per-second and --steps must be numbers above 0, such as 500",
         ));
     }
+    let steps = args.steps;
+    let rate = steps
+        .iter()
+        .copied()
+        .fold(settings.messages_per_second, f64::max);
     let (stages, time_scale) = shape(&settings.stages(), args.subscribers, args.length)?;
     if stages.duration().as_secs_f64() * rate > MOST_EVENTS {
         return Err(usage(
@@ -89,17 +103,22 @@ pub fn run(args: PubsubArgs) -> Result<u8, Failure> {
         humantime::format_duration(stages.duration()),
         api.shown()
     ));
-    let live = Live::start("pubsub", stages.duration());
-    let job = Job {
-        settings,
-        stages,
+    let job = |rate| Job {
+        settings: settings.at_rate(rate),
+        stages: stages.clone(),
         time_scale,
-        api,
-        sockets,
-        credentials,
+        api: api.clone(),
+        sockets: sockets.clone(),
+        credentials: credentials.clone(),
     };
-    let outcome =
-        runtime()?.block_on(async { pubsub::run(job, server, live, stop_on_signal()).await })?;
+    let outcome = runtime()?.block_on(async {
+        if steps.is_empty() {
+            let live = Live::start("pubsub", stages.duration());
+            pubsub::run(job(rate), server, live, stop_on_signal()).await
+        } else {
+            pubsub::climb(&steps, job, &server, stop_on_signal()).await
+        }
+    })?;
     let verdict = Verdict::of(&outcome);
     output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
 }

@@ -54,6 +54,14 @@ pub(super) fn outcome(
     snapshot.push("disconnection_rate", metrics.disconnection_rate.summary());
     snapshot.push("pubsub_delivery_rate", delivery.summary());
     snapshot.push("pubsub_throughput", throughput.summary());
+    let mut frames = Figure::default();
+    frames.set(Some(sums.received as f64 / took.as_secs_f64().max(1e-6)));
+    snapshot.push("frames_per_second", frames.summary());
+    // All that the server did, publishing included.
+    let mut per_frame = Figure::default();
+    let spent = conditions.server.map(|server| server.cpu_seconds * 1e6);
+    per_frame.set(spent.map(|micros| micros / (sums.received as f64).max(1.0)));
+    snapshot.push("server_cpu_per_frame_us", per_frame.summary());
     snapshot.push("subscribers_max", subscribers.summary());
     snapshot.push("messages_published", counter(sent));
     snapshot.push("messages_received", metrics.received.summary());
