@@ -10,9 +10,10 @@ use futures_util::future::join_all;
 use sqlx::Row as _;
 use tokio::sync::oneshot;
 
+use super::connection::Role;
 use super::publisher::NoPublisher;
 use super::testing::{TestDatabase, on_both_databases};
-use super::{Database, DatabaseError, OpenError, Tx, WriteError, connection};
+use super::{Database, DatabaseError, OpenError, Tx, WriteError, connection, migrations};
 
 /// Adds a row to the table of probes, which no other test looks at.
 async fn insert(tx: &mut Tx, id: i64) -> Result<(), DatabaseError> {
@@ -212,6 +213,29 @@ on_both_databases! {
         let err = Database::open(test.options.clone(), Arc::new(NoPublisher)).unwrap_err();
         assert!(matches!(err, OpenError::Newer { version: 9999, .. }), "{err}");
         assert!(err.to_string().contains("newer version of Dormouse"), "{err}");
+    }
+
+    async fn sums_of_before_are_in_the_totals(test) {
+        test.database.close().await;
+        let location = test.options.location.clone();
+        let lock_timeout = test.options.lock_timeout;
+        let mut connection = connection::open(&location, Role::Writer, lock_timeout).await.unwrap();
+        for statement in [
+            "DROP TABLE call_totals",
+            "DELETE FROM _sqlx_migrations WHERE version >= 55",
+            "INSERT INTO call_rollups VALUES ('t', 60000, 0, 'c', 'p', 'b', 'BUSY', 1, 2, 3, 4, 5, 6)",
+            "INSERT INTO call_rollups VALUES ('t', 60000, 0, 'd', 'p', 'b', 'BUSY', 1, 2, 3, 4, 5, 6)",
+            "INSERT INTO call_rollups VALUES ('t', 60000, 60000, 'd', '', '', 'BUSY', 1, 1, 1, 1, 1, 1)",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
+        migrations::run(&mut connection, &location).await.unwrap();
+        let found = sqlx::query("SELECT bucket, calls, handle_ms FROM call_totals ORDER BY bucket")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let found: Vec<[i64; 3]> = found.iter().map(|row| [0, 1, 2].map(|at| row.get(at))).collect();
+        assert_eq!(found, [[0, 2, 12], [60000, 1, 1]]);
     }
 
     async fn a_full_queue_refuses_at_once_and_stores_nothing(test) {
