@@ -199,6 +199,28 @@ pub enum TenantCommand {
         #[arg(value_name = "ID")]
         id: String,
     },
+    /// Store made-up call records, to try reports and to measure them. In production of the demo
+    /// tenant only.
+    Seed(SeedFlags),
+}
+
+/// Which records are made up.
+#[derive(Args, Debug)]
+pub struct SeedFlags {
+    /// The tenant, made if there is none; events.default_tenant by default.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// How many calls.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub records: u64,
+    /// They ended in so many days before now.
+    #[arg(long, value_name = "COUNT", default_value_t = 7,
+          value_parser = clap::value_parser!(u16).range(1..=3660))]
+    pub days: u16,
+    /// Campaigns, each with a buyer and three publishers.
+    #[arg(long, value_name = "COUNT", default_value_t = 20,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub campaigns: u64,
 }
 
 /// What to do with the database.

@@ -2,20 +2,23 @@
 //! events.md).
 //!
 //! Owns tenants and their keys, the ledger that makes every event durable before it is told or
-//! acknowledged, the log behind replays, call detail records and what is reported of them. HTTP and
+//! acknowledged, the log behind replays and groups of workers, call detail records and what is reported of them. HTTP and
 //! handshakes call it; it knows neither.
 //!
 //! One process publishes for a tenant: what several would share goes through [`Backbone`], whose
 //! only version here is [`EmbeddedBackbone`].
 
+pub mod arrivals;
 pub mod backbone;
 pub mod call_record;
 pub mod change;
 pub mod counters;
 pub mod embedded;
+pub mod groups;
 pub mod key_store;
 pub mod keys;
 pub mod ledger;
+pub mod made_up_calls;
 pub mod maintenance;
 pub mod reporting;
 pub mod rollup;
@@ -26,6 +29,7 @@ pub mod stored_events;
 pub mod submission;
 pub mod tenants;
 
+pub use arrivals::Arrivals;
 pub use backbone::Backbone;
 pub use embedded::EmbeddedBackbone;
 pub use key_store::{Credential, KeyFault, KeyStore};

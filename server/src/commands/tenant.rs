@@ -1,9 +1,12 @@
-//! `dormouse tenant create|list|suspend|activate`: tenants of the event side.
+//! `dormouse tenant create|list|suspend|activate|seed`: tenants of the event side.
 
 use super::database::with_database;
 use super::{Failure, load};
-use crate::cli::{SettingFlags, TenantCommand};
+use crate::cli::{SeedFlags, SettingFlags, TenantCommand};
+use crate::clock::unix_ms;
 use crate::database::{DatabaseError, new_id};
+use crate::events::made_up_calls::MadeUpCalls;
+use crate::events::rollup::DAY;
 use crate::events::tenants::{self, Tenant, is_tenant_id};
 
 /// Runs the command; returns what to print.
@@ -18,6 +21,7 @@ pub fn run(command: &TenantCommand, flags: &SettingFlags) -> Result<String, Fail
         TenantCommand::List => list(flags),
         TenantCommand::Suspend { id } => set_active(id, false, flags),
         TenantCommand::Activate { id } => set_active(id, true, flags),
+        TenantCommand::Seed(seed) => make_up(seed, flags),
     }
 }
 
@@ -107,4 +111,50 @@ fn set_active(id: &str, is_active: bool, flags: &SettingFlags) -> Result<String,
         (true, false) => Ok("suspended\n".to_owned()),
         (false, _) => Err(Failure::new(format!("there is no tenant {id:?}"))),
     }
+}
+
+fn make_up(seed: &SeedFlags, flags: &SettingFlags) -> Result<String, Failure> {
+    let settings = load(flags)?.settings;
+    let id = seed.id.as_ref().unwrap_or(&settings.events.default_tenant);
+    if !is_tenant_id(id) {
+        return Err(Failure::new(format!(
+            "{id:?} cannot be used: ids are 1 to 64 letters, digits, _ and -"
+        )));
+    }
+    let is_production = settings.is_production();
+    let to = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
+    let calls = MadeUpCalls {
+        tenant: id.as_str().into(),
+        records: seed.records,
+        from: to - i64::from(seed.days) * DAY,
+        to,
+        campaigns: seed.campaigns,
+    };
+    let began = std::time::Instant::now();
+    with_database(&settings, async move |database| {
+        let id = calls.tenant.clone();
+        let preparing = database.write(async move |tx| {
+            let known = tenants::by_id(tx.connection(), &id).await?;
+            if is_production && !known.is_some_and(|tenant| tenant.is_demo) {
+                return Ok(false);
+            }
+            tenants::ensure(tx, &id).await.map(|()| true)
+        });
+        let is_allowed = preparing
+            .await
+            .map_err(|err: DatabaseError| Failure::new(err))?;
+        if !is_allowed {
+            return Err(Failure::new(
+                "in production only the demo tenant takes made-up records: make one with \
+                 `dormouse tenant create --slug demo`",
+            ));
+        }
+        calls.store(database).await.map_err(Failure::new)
+    })?;
+    Ok(format!(
+        "{} records of {} days in {:.1} s\n",
+        seed.records,
+        seed.days,
+        began.elapsed().as_secs_f64()
+    ))
 }

@@ -50,6 +50,7 @@ const STEPS: &[Step] = steps![
     51 "51_calls",
     52 "52_event_log",
     53 "53_call_records",
+    54 "54_event_groups",
     55 "55_call_totals",
 ];
 

@@ -64,6 +64,9 @@ pub struct Scope {
     pub tenant: Arc<str>,
     /// When they were accepted, Unix ms.
     pub accepted_ms: u64,
+    /// The time in their ids, Unix ms: never before that of ids given earlier, whatever the clock
+    /// does.
+    pub id_ms: u64,
 }
 
 impl Calls {
@@ -124,7 +127,9 @@ impl Calls {
             }
         });
         let state = Arc::make_mut(&mut call.state);
-        let Transition::Applied { from } = state.apply(name.as_str(), now) else {
+        // A call that was touched is never older than before; times compare as their texts do.
+        let touched = now.max(state.updated_at.as_str()).to_owned();
+        let Transition::Applied { from } = state.apply(name.as_str(), &touched) else {
             // A call that is new takes every event.
             return Effect {
                 applied: None,
@@ -185,7 +190,7 @@ fn payload(
         json.push_str(&serde_json::to_string(state).unwrap_or_default());
         json.push('}');
     }
-    let id = event_id(scope.accepted_ms);
+    let id = event_id(scope.id_ms);
     // It was just written.
     let payload = match RawValue::from_string(json) {
         Ok(data) => frames::payload(name.as_str(), &scope.tenant, &data, now, &id),
@@ -195,10 +200,10 @@ fn payload(
 }
 
 /// An event's id: Unix ms, then nine random digits in base 36 (contract events.md section 5).
-fn event_id(accepted_ms: u64) -> String {
+fn event_id(ms: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut random: u64 = rand::random();
-    let mut id = format!("{accepted_ms}-");
+    let mut id = format!("{ms}-");
     for _ in 0..9 {
         let digit = DIGITS.get((random % 36) as usize).copied().unwrap_or(b'0');
         id.push(char::from(digit));
@@ -217,6 +222,7 @@ mod tests {
         Scope {
             tenant: "t".into(),
             accepted_ms: at,
+            id_ms: at,
         }
     }
 
@@ -272,6 +278,26 @@ mod tests {
         assert!(back.applied.is_none());
         assert_eq!(back.state.unwrap().updated_at, iso(64_000));
         assert_eq!(calls.changed().count(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_takes_no_call_back() {
+        let mut calls = Calls::default();
+        calls.apply(&scope(9_000), event("call.started", "c", json!({})));
+        let back = Scope {
+            id_ms: 9_000,
+            ..scope(4_000)
+        };
+        let effect = calls.apply(&back, event("call.answered", "c", json!({})));
+        let state = effect.state.unwrap();
+        assert_eq!(
+            (state.status, &*state.updated_at),
+            (CallStatus::Answered, &*iso(9_000))
+        );
+        let applied = effect.applied.unwrap();
+        assert!(applied.id.starts_with("9000-"), "{}", applied.id);
+        let payload: Value = serde_json::from_str(&applied.payload).unwrap();
+        assert_eq!(payload["timestamp"], iso(4_000), "what the clock said");
     }
 
     #[test]

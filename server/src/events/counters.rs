@@ -11,6 +11,7 @@ use dormouse_shard::counters::Histogram;
 #[derive(Debug, Default)]
 pub struct EventCounters {
     published: AtomicU64,
+    dead_letters: AtomicU64,
     calls: [AtomicU64; 5],
     /// Calls that are not over, as far as they are stored. Below zero for as long as those of
     /// before the start have not been counted.
@@ -53,6 +54,16 @@ impl EventCounters {
     /// Events published.
     pub fn all_published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)
+    }
+
+    /// Counts entries that became dead letters.
+    pub fn died(&self, entries: u64) {
+        self.dead_letters.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Entries that became dead letters.
+    pub fn all_dead(&self) -> u64 {
+        self.dead_letters.load(Ordering::Relaxed)
     }
 
     /// Calls by the status that they came to, in the order of [`Self::STATUSES`].

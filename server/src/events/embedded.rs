@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dormouse_protocol::events::CallStatus;
 use dormouse_shard::Workers;
@@ -11,6 +12,7 @@ use dormouse_shard::event::Event;
 use dormouse_shard::event_log::{EventLog, LogReader, LogUnavailable};
 use tokio::time::Instant;
 
+use super::arrivals::Arrivals;
 use super::backbone::{Backbone, Committed};
 use super::call_record::{self, CallRecord};
 use super::change::{Applied, Calls, Scope};
@@ -25,8 +27,11 @@ pub struct EmbeddedBackbone {
     database: Database,
     workers: Workers,
     counters: Arc<EventCounters>,
+    arrivals: Arc<Arrivals>,
     /// How long the state of a call is kept after its last event, ms.
     call_ttl_ms: u64,
+    /// The latest time in an event's id, Unix ms.
+    latest_id_ms: Arc<AtomicU64>,
 }
 
 impl EmbeddedBackbone {
@@ -35,13 +40,16 @@ impl EmbeddedBackbone {
         database: Database,
         workers: Workers,
         counters: Arc<EventCounters>,
+        arrivals: Arc<Arrivals>,
         call_ttl: std::time::Duration,
     ) -> Self {
         Self {
             database,
             workers,
             counters,
+            arrivals,
             call_ttl_ms: u64::try_from(call_ttl.as_millis()).unwrap_or(u64::MAX),
+            latest_id_ms: Arc::default(),
         }
     }
 }
@@ -64,8 +72,9 @@ impl Backbone for EmbeddedBackbone {
         submissions: Vec<Submission>,
     ) -> Pin<Box<dyn Future<Output = Result<Committed, DatabaseError>> + '_>> {
         let ttl = self.call_ttl_ms;
+        let latest = self.latest_id_ms.clone();
         Box::pin(async move {
-            let group = commit(&self.database, submissions, ttl).await?;
+            let group = commit(&self.database, submissions, ttl, latest).await?;
             for (from, to) in group.steps {
                 self.counters.call_became(to);
                 let was_active = from.is_some_and(|from| !from.is_terminal());
@@ -78,6 +87,7 @@ impl Backbone for EmbeddedBackbone {
 
     fn tell(&self, events: Vec<Event>) {
         if !events.is_empty() {
+            self.arrivals.came(&events);
             self.workers.publish_events(events);
         }
     }
@@ -93,13 +103,16 @@ type Step = (Option<CallStatus>, CallStatus);
 /// A submission of the group with an idempotency key: its number, its tenant, the key.
 type Keyed = (usize, Arc<str>, Idempotency);
 
-/// Commits a group in one transaction; states of calls are kept for `ttl` ms.
+/// Commits a group in one transaction; states of calls are kept for `ttl` ms. `latest` is the latest
+/// time in an event's id.
 pub(super) async fn commit(
     database: &Database,
     submissions: Vec<Submission>,
     ttl: u64,
+    latest: Arc<AtomicU64>,
 ) -> Result<Group, DatabaseError> {
-    let writing = database.write(async move |tx| Group::commit(tx, submissions, ttl).await);
+    let writing =
+        database.write(async move |tx| Group::commit(tx, submissions, ttl, &latest).await);
     writing.await
 }
 
@@ -125,6 +138,7 @@ impl Group {
         tx: &mut Tx,
         submissions: Vec<Submission>,
         ttl: u64,
+        latest: &AtomicU64,
     ) -> Result<Self, DatabaseError> {
         let calls = submissions.iter().flat_map(|submission| {
             let of_calls = submission
@@ -163,6 +177,7 @@ impl Group {
                 &mut calls,
                 submission,
                 number,
+                latest,
                 &mut unplaced,
             ))));
         }
@@ -254,11 +269,17 @@ fn apply(
     calls: &mut Calls,
     submission: Submission,
     number: usize,
+    latest: &AtomicU64,
     unplaced: &mut BTreeMap<Arc<str>, Vec<Unplaced>>,
 ) -> Vec<Published> {
+    let accepted_ms = submission.accepted_ms;
     let scope = Scope {
         tenant: submission.tenant,
-        accepted_ms: submission.accepted_ms,
+        accepted_ms,
+        // The one writer is here alone.
+        id_ms: latest
+            .fetch_max(accepted_ms, Ordering::Relaxed)
+            .max(accepted_ms),
     };
     let mut published = Vec::with_capacity(submission.events.len());
     for (place, event) in submission.events.into_iter().enumerate() {

@@ -12,6 +12,7 @@ use sqlx::Row as _;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::counters::EventCounters;
+use super::groups::settling;
 use super::key_store::KeyStore;
 use crate::clock::unix_ms;
 use crate::database::{Database, DatabaseError};
@@ -89,6 +90,7 @@ impl Maintenance {
         while self.expire_calls(now).await? {}
         let cutoff = now - ms(IDEMPOTENCY_TTL);
         while self.forget_requests(cutoff).await? {}
+        while self.trim_dead().await? {}
         for tenant in self.tenants().await? {
             while self.trim(&tenant, now).await? {}
         }
@@ -158,6 +160,13 @@ impl Maintenance {
             })
             .await?;
         Ok(removed >= PIECE as u64)
+    }
+
+    async fn trim_dead(&self) -> Result<bool, DatabaseError> {
+        let trimming = self
+            .database
+            .write(async move |tx| settling::trim_dead(tx, PIECE).await);
+        Ok(trimming.await? > 0)
     }
 
     async fn tenants(&self) -> Result<Vec<String>, DatabaseError> {

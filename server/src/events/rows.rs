@@ -4,9 +4,9 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-/// How many rows one statement takes. Few sizes, so that the prepared statements are few; the
-/// largest keeps within SQLite's 32,766 values for the widest table.
-const SIZES: [usize; 3] = [64, 8, 1];
+/// How many rows one statement takes: so that few statements hold any number of rows, and so few
+/// have to be prepared. Larger ones are slower: SQLite looks for each of the values by its name.
+const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
 
 /// Splits rows into pieces of the sizes that statements have.
 pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {

@@ -8,6 +8,7 @@ use dormouse_shard::Workers;
 use dormouse_shard::event_log::EventLog;
 use dormouse_shard::subscriber::{Access, AccessRefused};
 
+use super::arrivals::Arrivals;
 use super::backbone::Backbone;
 use super::counters::EventCounters;
 use super::embedded::EmbeddedBackbone;
@@ -40,6 +41,8 @@ pub struct EventService {
     pub address_rate: FixedWindow<IpAddr>,
     /// What is counted.
     pub counters: Arc<EventCounters>,
+    /// Workers of groups that wait for the next event.
+    pub arrivals: Arc<Arrivals>,
     log: Arc<EmbeddedBackbone>,
 }
 
@@ -57,10 +60,12 @@ impl EventService {
     pub fn new(settings: &Settings, database: &Database, workers: &Workers) -> (Self, EventTasks) {
         let events = &settings.events;
         let counters = Arc::<EventCounters>::default();
+        let arrivals = Arc::<Arrivals>::default();
         let backbone = Arc::new(EmbeddedBackbone::new(
             database.clone(),
             workers.clone(),
             counters.clone(),
+            arrivals.clone(),
             events.call_ttl,
         ));
         let shared: Arc<dyn Backbone> = backbone.clone();
@@ -84,6 +89,7 @@ impl EventService {
             key_rate: FixedWindow::new(0, RATE_KEYS),
             address_rate: FixedWindow::new(events.unauthenticated_rate, RATE_KEYS),
             counters,
+            arrivals,
             log: backbone,
         };
         let tasks = EventTasks {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
-use dormouse_protocol::events::CallState;
+use dormouse_protocol::events::{CallState, Pattern};
 use dormouse_shard::event_log::{LogPage, LoggedEvent};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::change::{CallKey, Calls};
 use super::rows;
@@ -176,6 +177,13 @@ async fn page(
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(&mut *reader)
     .await?;
+    let events = logged(found)?;
+    let head = head.and_then(|head| u64::try_from(head).ok()).unwrap_or(0);
+    Ok(LogPage { events, head })
+}
+
+/// Rows of place, name and payload as entries.
+fn logged(found: Vec<AnyRow>) -> Result<Vec<LoggedEvent>, DatabaseError> {
     let mut events = Vec::with_capacity(found.len());
     for row in found {
         let (place, name, payload): (i64, String, String) =
@@ -185,6 +193,58 @@ async fn page(
             name: name.into(),
             payload: payload.into(),
         });
+    }
+    Ok(events)
+}
+
+/// The newest entries of a log, oldest first, of these channels only if any are named; or those
+/// that come first after a place. With the place of the newest entry there is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn excerpt(
+    reader: &mut Reader,
+    tenant: &str,
+    channels: &[Pattern],
+    after: Option<u64>,
+    most: usize,
+) -> Result<LogPage, DatabaseError> {
+    let head: Option<i64> = sqlx::query_scalar("SELECT head FROM event_heads WHERE tenant_id = $1")
+        .bind(tenant.to_owned())
+        .fetch_optional(&mut *reader)
+        .await?;
+    let mut filter = String::new();
+    for number in 0..channels.len() {
+        filter.push_str(if number == 0 { " AND (" } else { " OR " });
+        let (text, length) = (4 + number * 2, 5 + number * 2);
+        filter.push_str(&format!(
+            "SUBSTR(name, 1, CAST(${length} AS INT)) = ${text}"
+        ));
+    }
+    if !filter.is_empty() {
+        filter.push(')');
+    }
+    let order = if after.is_some() { "ASC" } else { "DESC" };
+    let text = format!(
+        "SELECT place, name, payload FROM event_log WHERE tenant_id = $1 AND place > $2{filter} \
+         ORDER BY place {order} LIMIT $3"
+    );
+    let mut query = rows::statement(text)
+        .bind(tenant.to_owned())
+        .bind(i64::try_from(after.unwrap_or(0)).unwrap_or(i64::MAX))
+        .bind(i64::try_from(most).unwrap_or(i64::MAX));
+    for channel in channels {
+        // A name is compared in whole, a prefix with its dot.
+        let (text, length) = match channel {
+            Pattern::Exact(name) => (name.to_string(), i64::MAX),
+            Pattern::Below(prefix) => (format!("{prefix}."), prefix.len() as i64 + 1),
+        };
+        query = query.bind(text).bind(length.min(i64::from(i32::MAX)));
+    }
+    let found = query.fetch_all(&mut *reader).await?;
+    let mut events = logged(found)?;
+    if after.is_none() {
+        events.reverse();
     }
     let head = head.and_then(|head| u64::try_from(head).ok()).unwrap_or(0);
     Ok(LogPage { events, head })

@@ -1,5 +1,6 @@
 //! The event side over a database of its own, of both kinds.
 
+mod groups;
 mod keys;
 mod ledger;
 mod publishing;
@@ -64,7 +65,9 @@ fn submission(tenant: &str, events: Vec<NewEvent>) -> Submission {
 }
 
 async fn commit(database: &Database, submissions: Vec<Submission>) -> Group {
-    embedded::commit(database, submissions, TTL).await.unwrap()
+    embedded::commit(database, submissions, TTL, Arc::default())
+        .await
+        .unwrap()
 }
 
 fn stored(outcome: &Outcome) -> &[Published] {

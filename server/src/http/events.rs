@@ -1,11 +1,14 @@
-//! The event side over HTTP (contract events.md): publishing, demonstrations, reports.
+//! The event side over HTTP (contract events.md): publishing, groups of workers, demonstrations,
+//! reports.
 //!
 //! Every route takes a tenant's key or token ([`tenant::Tenant`]) and touches that tenant's own
 //! data only. Errors have the event side's shape, which is chosen by the path.
 
 pub mod calls;
 pub mod demo;
+pub mod groups;
 pub mod health;
+pub mod log;
 pub mod publish;
 pub mod reports;
 pub mod tenant;
@@ -17,8 +20,10 @@ use crate::events::PublishError;
 
 /// The routes.
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        Endpoint::at("/api/v1/events").post(publish::publish),
+    let mut all = vec![
+        Endpoint::at("/api/v1/events")
+            .get(log::read)
+            .post(publish::publish),
         Endpoint::at("/api/v1/demo/events/call").post(calls::call),
         Endpoint::at("/api/v1/demo/events/call/sequence").post(calls::sequence),
         Endpoint::at("/api/v1/demo/status").get(demo::status),
@@ -27,7 +32,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::at("/api/v1/reporting/metrics").get(reports::metrics),
         Endpoint::at("/api/v1/reporting/calls").get(reports::calls),
         Endpoint::at("/api/v1/reporting/campaigns/{campaignId}").get(reports::campaign),
-    ]
+    ];
+    all.extend(groups::endpoints());
+    all
 }
 
 impl From<PublishError> for ApiError {

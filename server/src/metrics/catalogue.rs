@@ -101,6 +101,8 @@ catalogue! {
          observation for each subscriber.";
     EVENTS_PUBLISHED = Dormouse Counter "dormouse_events_published_total" [] Count,
         "Events that were stored and published.";
+    EVENT_DEAD_LETTERS = Dormouse Counter "dormouse_event_dead_letters_total" [] Count,
+        "Entries that a group of workers failed at five times.";
     DB_QUERY_DURATION = Events Histogram "db_query_duration_seconds" [] Seconds,
         "As dormouse_database_write_seconds.";
     DB_CONNECTIONS_ACTIVE = Events Gauge "db_connections_active" [] Count,

@@ -93,6 +93,7 @@ fn events(families: &mut Families, counters: &EventCounters) {
     families.by_label(&metrics::CALLS, EventCounters::STATUSES, counters.calls());
     families.count(&metrics::CALLS_ACTIVE, counters.active());
     families.count(&metrics::EVENTS_PUBLISHED, counters.all_published());
+    families.count(&metrics::EVENT_DEAD_LETTERS, counters.all_dead());
     families.histogram(&metrics::EVENT_PUBLISH, &counters.publish_time());
 }
 

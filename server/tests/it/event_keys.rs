@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 
 use crate::support::events::{KEY, TENANT, get, post};
 use crate::support::http::{self, Answer, send_with};
-use crate::support::{Builder, Server};
+use crate::support::{Builder, Server, eventually};
 
 const METRICS: &str = "/api/v1/reporting/metrics";
 const CALL: &str = "/api/v1/demo/events/call";
@@ -84,6 +84,17 @@ async fn a_token_with_a_tenant_is_a_credential() {
         .into_string();
     let answer = http::post(server.address, CALL, &token, &json!({})).await;
     assert_eq!(answer.json()["callState"]["tenantId"], "acme");
+    let admin = server.admin_token("root");
+    let block = "/admin/v1/accounts/alice/block";
+    let blocked = http::post(server.address, block, &admin, &json!({})).await;
+    assert_eq!(blocked.status, 200, "{blocked:?}");
+    let answer = eventually("she is refused", || async {
+        let answer = http::post(server.address, CALL, &token, &json!({})).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!((answer.status, &*code(&answer)), (403, "FORBIDDEN"));
+    assert_eq!(message(&answer), "User account is not active");
 }
 
 #[tokio::test]

@@ -105,6 +105,24 @@ async fn a_suspended_tenant_is_refused() {
 }
 
 #[tokio::test]
+async fn made_up_calls_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = ["tenant", "seed", "--records", "70", "--days", "7"];
+    let seeded = run_dormouse(folder.path(), &seed).await;
+    assert_eq!(seeded.status, Some(0), "{seeded:?}");
+    assert!(seeded.stdout.starts_with("70 records of 7 days in "));
+    let server = Dormouse::serve(folder.path(), &[]).await;
+    for (query, calls) in [
+        ("startDate=2020-01-01T00:00:00Z", 70),
+        ("startDate=2020-01-01T00:00:00Z&campaignId=campaign-none", 0),
+    ] {
+        let path = format!("{METRICS}?{query}");
+        let report = get(server.address(), &path, KEY).await.json();
+        assert_eq!(report["metrics"]["totalCalls"], calls, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn every_acknowledged_event_survives_a_sudden_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Dormouse::serve(folder.path(), &[]).await;

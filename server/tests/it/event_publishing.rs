@@ -257,7 +257,7 @@ async fn every_bad_request_is_refused_in_the_event_sides_form() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (404, &json!("NOT_FOUND"))
     );
-    let method = get(server.address, EVENTS, KEY).await;
+    let method = get(server.address, CALL, KEY).await;
     assert_eq!(method.status, 405);
     assert_eq!(method.json()["error"]["code"], "METHOD_NOT_ALLOWED");
 }

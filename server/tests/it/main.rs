@@ -10,6 +10,7 @@ mod broadcasts;
 mod connection_limits;
 mod credentials;
 mod envelopes;
+mod event_groups;
 mod event_keys;
 mod event_program;
 mod event_publishing;

@@ -170,6 +170,25 @@ async fn a_set_has_at_most_a_hundred_entries_and_a_refusal_adds_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_name_of_the_greatest_depth_is_delivered_once_whatever_matches_it() {
+    let server = Server::start();
+    let publisher = Publisher::default();
+    // 128 bytes, and all its prefixes.
+    let name = format!("call{}", ".a".repeat(62));
+    let mut all: Vec<String> = (0..62)
+        .map(|depth| format!("call{}.*", ".a".repeat(depth)))
+        .collect();
+    all.push(name.clone());
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let mut client = publisher.subscribed(&server, "t", &all).await;
+    publisher.publish(&server, "t", &name);
+    publisher.publish(&server, "t", "call.a");
+    settle().await;
+    assert_eq!(names(&mut client), [&*name, "call.a"]);
+    assert_eq!(server.report().await.counters.events_delivered, 2);
+}
+
+#[actix_rt::test]
 async fn faults_are_told_and_the_connection_stays() {
     let server = Server::start();
     let mut client = Publisher::default().subscriber(&server, "t").await;

@@ -11,8 +11,8 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 
 use crate::app_state::AppState;
-use crate::auth::bearer;
 use crate::auth::rate::WINDOW_MS;
+use crate::auth::{TokenError, bearer};
 use crate::client_address::client_address;
 use crate::clock::{iso, unix_ms};
 use crate::events::tenants::is_tenant_id;
@@ -108,7 +108,10 @@ async fn credential(headers: &HeaderMap, state: &AppState) -> Result<Credential,
 async fn of_token(token: &str, state: &AppState) -> Result<Credential, Refusal> {
     let identity = state.verify_user(token).map_err(|err| {
         tracing::debug!(%err, "a token is refused");
-        Refusal::Token
+        match err {
+            TokenError::Blocked => Refusal::Account,
+            _ => Refusal::Token,
+        }
     })?;
     let extras = identity.extras.as_deref();
     let tenant = extras.and_then(|extras| extras.get("tenantId")?.as_str());
@@ -135,6 +138,8 @@ async fn of_token(token: &str, state: &AppState) -> Result<Credential, Refusal> 
 enum Refusal {
     Nothing,
     Token,
+    /// The token's user is blocked.
+    Account,
     Key(KeyFault),
 }
 
@@ -143,6 +148,9 @@ fn refused(request: &HttpRequest, state: &AppState, refusal: Refusal) -> ApiErro
     let text = match refusal {
         Refusal::Nothing => "Missing authentication (JWT token or API key)".to_owned(),
         Refusal::Token => "Invalid or expired token".to_owned(),
+        Refusal::Account => {
+            return ApiError::new(StatusCode::FORBIDDEN, "User account is not active");
+        }
         Refusal::Key(KeyFault::TenantNotActive) => {
             return ApiError::new(StatusCode::FORBIDDEN, KeyFault::TenantNotActive.to_string());
         }
