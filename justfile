@@ -49,6 +49,16 @@ docs-gen:
     mv docs/configuration.md.new docs/configuration.md
     cargo run -q -p dormouse-bench -- performance
 
+# Run every command and script of the documentation against the debug build; needs `npm ci` in
+# server/tests/clients.
+docs-check *pages:
+    cargo build -p dormouse-server -p dormouse-bench
+    scripts/check-docs/main.mjs {{ pages }}
+
+# Try the shipped files of nginx and Caddy in front of the debug build; needs both, and the above.
+proxies-check:
+    deploy/check-proxies.mjs
+
 # Check licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:
     cargo deny --workspace check --hide-inclusion-graph
