@@ -3,7 +3,7 @@
 import { api } from "./api.js"
 import { confirm } from "./confirm.js"
 import { choice, element, field, notify } from "./elements.js"
-import { count } from "./format.js"
+import { connections, count } from "./format.js"
 import { tierChoice } from "./users.js"
 
 // Which field a filter needs beside its type.
@@ -74,9 +74,9 @@ function broadcast(user) {
       return null
     }
     try {
-      const { connections } = await api("POST", "broadcast/preview", chosen)
-      if (mine === asked) reach.textContent = `${count(connections)} connections would get this now.`
-      return connections
+      const answer = await api("POST", "broadcast/preview", chosen)
+      if (mine === asked) reach.textContent = `${connections(answer.connections)} would get this now.`
+      return answer.connections
     } catch (refusal) {
       if (mine === asked) reach.textContent = refusal.message
       return null
@@ -99,8 +99,8 @@ function broadcast(user) {
       return notify(`The payload is no JSON: ${err.message}`)
     }
     const chosen = recipients()
-    const connections = await preview()
-    if (!chosen || connections === null) return notify(reach.textContent)
+    const reached = await preview()
+    if (!chosen || reached === null) return notify(reach.textContent)
     const isSure = await confirm({
       title: "Send this message?",
       text: "It cannot be taken back.",
@@ -108,14 +108,14 @@ function broadcast(user) {
         ["Event", kind.value],
         ["To", to.options[to.selectedIndex].text + (to.value === "everyone" ? "" : `: ${Object.values(target())[0]}`)],
         ["Filter", filter.options[filter.selectedIndex].text + (filterField() ? `: ${filterId.value}` : "")],
-        ["Reaches now", `${count(connections)} connections`],
+        ["Reaches now", connections(reached)],
       ],
-      action: `Send to ${count(connections)}`,
+      action: `Send to ${count(reached)}`,
     })
     if (!isSure) return
     try {
       const { delivered } = await api("POST", "broadcast", { message: { type: kind.value, payload: parsed }, ...chosen })
-      notify(`Handed to ${count(delivered)} connections.`)
+      notify(`Handed to ${connections(delivered)}.`)
     } catch (refusal) {
       notify(refusal.message)
     }

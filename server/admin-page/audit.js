@@ -17,6 +17,8 @@ const ACTIONS = {
   "delete-account": "deleted an account",
   "create-invite": "made an invitation",
   "revoke-invite": "revoked an invitation",
+  "create-api-key": "made an API key",
+  "revoke-api-key": "revoked an API key",
 }
 
 const fields = (value) => {
@@ -35,7 +37,9 @@ export function audit() {
   const older = element("button", { type: "button", onclick: () => load(before) }, "Older")
   const made = element("div", {},
     element("h1", {}, "Audit log"),
-    element("section", { class: "panel" }, list, older))
+    element("section", { class: "panel" },
+      element("p", { class: "hint" }, "Written before each action to audit.jsonl in the data folder, so it survives a restart. The newest 1,000 actions are shown here."),
+      list, older))
 
   async function load(from) {
     let answer

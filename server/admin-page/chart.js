@@ -48,7 +48,8 @@ export function chart(title, series, format) {
           isDrawing = false
           return
         }
-        path += `${isDrawing ? "L" : "M"}${x(points[at].at).toFixed(1)} ${y(value).toFixed(1)}`
+        // A line of no length, so that a value between two gaps is a dot.
+        path += `${isDrawing ? "L" : "M"}${x(points[at].at).toFixed(1)} ${y(value).toFixed(1)}${isDrawing ? "" : "h0"}`
         isDrawing = true
       })
       lines[index].setAttribute("d", path)

@@ -7,6 +7,9 @@ const date = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "me
 
 export const count = (number) => (number === null || number === undefined ? "–" : whole.format(number))
 
+/** How many connections, in words. */
+export const connections = (number) => `${count(number)} ${number === 1 ? "connection" : "connections"}`
+
 export const rate = (number) => (number >= 100 ? whole.format(number) : short.format(number))
 
 /** Milliseconds, null where nothing was measured. */

@@ -1,16 +1,16 @@
 // A list that the server searches, sorts and pages: it shows one page, whatever there is.
 
 import { api, query } from "./api.js"
-import { element, field, notify } from "./elements.js"
+import { columnHead, element, field, notify, swap, tableOf, tableRow } from "./elements.js"
 
 const PAGE = 50
 
 /**
  * A list of `path`. `columns`: {title, sort?, number?, cell(row)}; `filters`: {label, name,
- * control}; `rows(answer)` takes the rows out of an answer. Returns the element and `refresh`.
+ * control}; `sort` is the order at first, for lists that have any; `rows(answer)` takes the rows
+ * out of an answer; `empty(isFiltered)` says why there are none. Returns the element and `refresh`.
  */
-export function listing({ caption, path, columns, filters, rows, empty, note }) {
-  let sort = "-connections"
+export function listing({ caption, path, columns, filters, rows, empty, note, sort }) {
   let cursors = [""]
   let next = null
   let asked = 0
@@ -22,7 +22,7 @@ export function listing({ caption, path, columns, filters, rows, empty, note }) 
     const label = column.sort
       ? element("button", { type: "button", onclick: () => order(column) }, column.title)
       : column.title
-    return element("th", { scope: "col", class: column.number ? "number" : null }, label)
+    return columnHead(column, label)
   })
 
   function order(column) {
@@ -51,14 +51,13 @@ export function listing({ caption, path, columns, filters, rows, empty, note }) 
     if (mine !== asked) return
     const found = rows(answer)
     next = answer.nextCursor
-    body.replaceChildren(...found.map((row) => element("tr", {}, columns.map(({ number, cell }) =>
-      element("td", { class: number ? "number" : null }, cell(row))))))
+    swap(body, ...found.map((row) => tableRow(columns, row)))
     newer.disabled = cursors.length === 1
     older.disabled = !next
     const from = (cursors.length - 1) * PAGE
     about.textContent = found.length
       ? `${from + 1} to ${from + found.length}${answer.total === undefined ? "" : ` of ${answer.total}`}`
-      : empty
+      : empty(Object.values(parameters).some(Boolean))
     columns.forEach((column, index) => {
       if (!column.sort) return
       const state = sort === column.sort ? "ascending" : sort === `-${column.sort}` ? "descending" : "none"
@@ -79,11 +78,7 @@ export function listing({ caption, path, columns, filters, rows, empty, note }) 
     element("form", { class: "fields", role: "search", onsubmit: (event) => { event.preventDefault(); restart() } },
       filters.map(({ label, control }) => field(label, control))),
     note ? element("p", { class: "hint" }, note) : null,
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-      element("table", {},
-        element("caption", {}, caption),
-        element("thead", {}, element("tr", {}, heads)),
-        body)),
+    tableOf(caption, heads, body),
     element("div", { class: "row" }, newer, older, about,
       element("span", { class: "spacer" }),
       element("button", { type: "button", onclick: refresh }, "Refresh")))

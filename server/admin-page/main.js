@@ -1,6 +1,8 @@
 // The page's frame: signing in, sections by the part of the URL behind "#", the feed's state.
 
+import { accounts } from "./accounts.js"
 import { actions } from "./actions.js"
+import { apiKeys } from "./api-keys.js"
 import { api, session } from "./api.js"
 import { audit } from "./audit.js"
 import { notify } from "./elements.js"
@@ -13,7 +15,9 @@ import { user } from "./user.js"
 import { users } from "./users.js"
 
 // Each makes {element, title, update?, leave?} from what is behind its name in the URL.
-const SECTIONS = { overview, tiers, users, user, shards, actions, audit, "try-it": tryIt }
+const SECTIONS = {
+  overview, tiers, users, user, shards, accounts, "api-keys": apiKeys, actions, audit, "try-it": tryIt,
+}
 
 const byId = (id) => document.getElementById(id)
 const main = byId("main")

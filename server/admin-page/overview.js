@@ -1,7 +1,7 @@
 // The server at a glance.
 
 import { chart } from "./chart.js"
-import { element, table } from "./elements.js"
+import { element, liveTable } from "./elements.js"
 import { bytes, count, duration, ms, rate } from "./format.js"
 import { promiseTable } from "./tiers.js"
 
@@ -31,8 +31,25 @@ export function overview() {
     chart("Refused per second", [{ name: "refused", value: (point) => point.refusedPerSecond }], rateOrNone),
     chart("Memory", [{ name: "resident", value: (point) => point.memoryBytes }], bytes),
   ]
-  const workers = element("div", { class: "panel" })
-  const promises = element("div", { class: "panel" })
+  const eventCharts = [
+    chart("Events per second", [{ name: "published", value: (point) => point.eventsPerSecond }], rateOrNone),
+    chart("Event delivery", [{ name: "p95", value: (point) => point.eventP95Ms }], ms),
+    chart("Subscribers", [{ name: "open", value: (point) => point.subscribers }], count),
+  ]
+  const eventFacts = element("p", { class: "hint" })
+  // Only where the server takes call events is there something to see.
+  const events = element("section", { hidden: true },
+    element("h2", {}, "Call events"), eventFacts,
+    element("div", { class: "charts" }, eventCharts.map(({ element: drawn }) => drawn)))
+  const promises = promiseTable()
+  const workers = liveTable("Threads, each with shards and sockets of its own", [
+    { title: "Worker", text: (worker) => String(worker.id) },
+    { title: "Load", text: (worker) => String(worker.load), cell: load },
+    { title: "Connections", number: true, text: (worker) => count(worker.connections) },
+    { title: "Shards", number: true, text: (worker) => count(worker.shards) },
+    { title: "Awake", number: true, text: (worker) => count(worker.awake) },
+    { title: "Waiting", number: true, text: (worker) => bytes(worker.queuedBytes) },
+  ])
   const made = element("div", {},
     element("h1", {}, "Overview"),
     element("dl", { class: "tiles" },
@@ -46,7 +63,9 @@ export function overview() {
       tile("memory", "Memory"),
       tile("uptime", "Running for")),
     element("div", { class: "charts" }, charts.map(({ element: drawn }) => drawn)),
-    promises, workers)
+    element("section", { class: "panel" }, element("h2", {}, "Promises"), promises.element),
+    element("section", { class: "panel" }, element("h2", {}, "Workers"), workers.element),
+    events)
 
   function put(name, text, more) {
     tiles[name].replaceChildren(element("span", {}, text), more ? element("small", {}, more) : "")
@@ -66,15 +85,15 @@ export function overview() {
     put("refused", count(now.refused), `${count(now.tiers.reduce((sum, tier) => sum + tier.atTheCap, 0))} at a tier’s cap`)
     put("memory", bytes(point.memoryBytes))
     put("uptime", duration(now.uptimeMs))
-    promises.replaceChildren(element("h2", {}, "Promises"), promiseTable(now.tiers))
-    workers.replaceChildren(element("h2", {}, "Workers"), table("Threads, each with shards and sockets of its own", [
-      { title: "Worker", cell: (worker) => String(worker.id) },
-      { title: "Load", cell: (worker) => load(worker) },
-      { title: "Connections", number: true, cell: (worker) => count(worker.connections) },
-      { title: "Shards", number: true, cell: (worker) => count(worker.shards) },
-      { title: "Awake", number: true, cell: (worker) => count(worker.awake) },
-      { title: "Waiting", number: true, cell: (worker) => bytes(worker.queuedBytes) },
-    ], now.workers))
+    events.hidden = !now.events.published && !point.subscribers
+    if (!events.hidden) {
+      for (const { draw } of eventCharts) draw(feed.points)
+      const { published, delivered, dropped, activeCalls } = now.events
+      eventFacts.textContent = `Since the start: ${count(published)} published, ${count(delivered)} handed to subscribers, ` +
+        `${count(dropped)} not taken by subscribers. Calls under way: ${count(activeCalls)}.`
+    }
+    promises.draw(now.tiers)
+    workers.draw(now.workers)
   }
 
   return { title: "Overview", element: made, update }

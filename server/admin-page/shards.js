@@ -12,7 +12,8 @@ export function shards() {
     caption: "Shards",
     path: "shards",
     rows: (answer) => answer.shards,
-    empty: "No shard matches.",
+    sort: "-connections",
+    empty: (isFiltered) => (isFiltered ? "No shard matches." : "No user has a connection now, so there is no shard."),
     note: "Looking at shards here wakes none of them.",
     filters: [
       { label: "Search user", name: "user", control: element("input", { type: "search", autocomplete: "off" }) },

@@ -2,9 +2,9 @@
 
 import { api, query } from "./api.js"
 import { confirm } from "./confirm.js"
-import { choice, element, field, notify, table } from "./elements.js"
+import { choice, element, field, notify, swap, table } from "./elements.js"
 import { feed } from "./feed.js"
-import { ago, bytes, count, time } from "./format.js"
+import { ago, bytes, connections, count, time } from "./format.js"
 
 const ORIGINS = { default: "the default", token: "the user’s token", override: "an admin" }
 
@@ -28,7 +28,7 @@ export function user(id) {
   }
 
   function show(found) {
-    body.replaceChildren(...(found ? parts(found) : [absent()]), actions(found))
+    swap(body, ...(found ? parts(found) : [absent()]), actions(found))
   }
 
   function absent() {
@@ -39,7 +39,7 @@ export function user(id) {
         onclick: async () => {
           try {
             const found = await api("GET", path)
-            answer.textContent = `An admin gave this user the tier ${found.tier}: at most ${count(found.limit)} connections.`
+            answer.textContent = `An admin gave this user the tier ${found.tier}: at most ${connections(found.limit)}.`
           } catch (refusal) {
             answer.textContent = refusal.status === 404 ? "No tier of their own." : refusal.message
           }
@@ -76,7 +76,7 @@ export function user(id) {
           { title: "Since", cell: (each) => time(each.connectedAt) },
           { title: "Last activity", cell: (each) => ago(each.lastActivityAt) },
           { title: "Authentication", cell: (each) => each.authState },
-          { title: "", cell: (each) => element("button", {
+          { title: "Actions", cell: (each) => element("button", {
             type: "button",
             "aria-label": `Close connection ${each.connectionId}`,
             onclick: () => act({
@@ -119,7 +119,7 @@ export function user(id) {
           action: "Set the tier",
         }, async () => {
           const answer = await api("PUT", `${path}/tier`, { tier: tier.value })
-          return `The tier is ${answer.tier}: at most ${count(answer.limit)} connections.`
+          return `The tier is ${answer.tier}: at most ${connections(answer.limit)}.`
         })
       } },
       field("Tier", tier),
@@ -149,7 +149,7 @@ export function user(id) {
             action: "Disconnect",
           }, async () => {
             const answer = await api("POST", `${path}/disconnect`, {})
-            return `${count(answer.closed)} connections are closing.`
+            return `Closing ${connections(answer.closed)}.`
           }),
         }, "Disconnect user")))
   }

@@ -19,7 +19,8 @@ export function users() {
     caption: "Users with a connection",
     path: "users",
     rows: (answer) => answer.users,
-    empty: "No user matches.",
+    sort: "-connections",
+    empty: (isFiltered) => (isFiltered ? "No user matches." : "No user has a connection now."),
     filters: [
       { label: "Search user", name: "search", control: element("input", { type: "search", autocomplete: "off" }) },
       { label: "Tier", name: "tier", control: tierChoice("all tiers") },

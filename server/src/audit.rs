@@ -51,6 +51,10 @@ pub enum AuditAction {
     CreateInvite,
     /// Made an invitation useless.
     RevokeInvite,
+    /// Made a key of a tenant.
+    CreateApiKey,
+    /// Revoked a key of a tenant.
+    RevokeApiKey,
 }
 
 /// How an action ended.

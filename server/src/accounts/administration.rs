@@ -89,34 +89,63 @@ fn account(row: &sqlx::any::AnyRow) -> Result<Account, AccountError> {
     })
 }
 
-/// Up to `limit` accounts after the one of id `after`, by id, which is the order of their making
-/// for those that the server has named.
+/// Which accounts to list.
+#[derive(Clone, Debug, Default)]
+pub struct AccountQuery {
+    /// Only those of this status.
+    pub status: Option<Status>,
+    /// Only those whose id, public key or username contains this; case does not matter. It has no
+    /// U+0000.
+    pub search: Option<String>,
+    /// Only those behind this id.
+    pub after: String,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Accounts by id, which is the order of their making for those that the server has named.
 ///
 /// # Errors
 /// When they cannot be read.
-pub async fn list(
-    database: &Database,
-    status: Option<Status>,
-    after: String,
-    limit: i64,
-) -> Result<Vec<Account>, AccountError> {
+pub async fn list(database: &Database, asked: AccountQuery) -> Result<Vec<Account>, AccountError> {
+    let mut text = format!("{COLUMNS} WHERE id > $1");
+    let mut places = 2..;
+    let mut place = || places.next().unwrap_or_default();
+    if asked.status.is_some() {
+        text.push_str(&format!(" AND status = ${}", place()));
+    }
+    if asked.search.is_some() {
+        let at = place();
+        let like = |column: &str| format!("lower({column}) LIKE ${at} ESCAPE '\\'");
+        let columns = ["id", "public_key", "username"].map(like).join(" OR ");
+        text.push_str(&format!(" AND ({columns})"));
+    }
+    text.push_str(&format!(" ORDER BY id LIMIT ${}", place()));
     let read = database.read(async move |reader| {
-        let rows = match status {
-            Some(status) => {
-                let query = format!("{COLUMNS} WHERE status = $1 AND id > $2 ORDER BY id LIMIT $3");
-                // Made of constants.
-                let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(status.as_str());
-                query.bind(after).bind(limit).fetch_all(reader).await?
-            }
-            None => {
-                let query = format!("{COLUMNS} WHERE id > $1 ORDER BY id LIMIT $2");
-                let query = sqlx::query(sqlx::AssertSqlSafe(query));
-                query.bind(after).bind(limit).fetch_all(reader).await?
-            }
-        };
+        // Made of constants.
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(asked.after);
+        if let Some(status) = asked.status {
+            query = query.bind(status.as_str());
+        }
+        if let Some(search) = &asked.search {
+            query = query.bind(containing(search));
+        }
+        let rows = query.bind(asked.limit).fetch_all(reader).await?;
         rows.iter().map(account).collect::<Result<Vec<_>, _>>()
     });
     read.await
+}
+
+/// A pattern of LIKE for what contains this text, in lower case.
+fn containing(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern + "%"
 }
 
 /// The account of this id.

@@ -3,7 +3,7 @@
 use dormouse_config::Signup;
 use sqlx::Row as _;
 
-use super::administration::{self, Status};
+use super::administration::{self, AccountQuery, Status};
 use super::pairing::{self, Answer, Kind};
 use super::{AccountError, PublicKey, invites, key_login, removal};
 use crate::database::testing::on_both_databases;
@@ -69,8 +69,8 @@ on_both_databases! {
         let database = &test.database;
         assert_eq!(sign_in(database, 1, Signup::Approval).await, Err("ACCOUNT_PENDING"));
         assert_eq!(sign_in(database, 1, Signup::Approval).await, Err("ACCOUNT_PENDING"));
-        let waiting = administration::list(database, Some(Status::Pending), String::new(), 9).await;
-        let waiting = waiting.unwrap();
+        let pending = AccountQuery { status: Some(Status::Pending), limit: 9, ..AccountQuery::default() };
+        let waiting = administration::list(database, pending).await.unwrap();
         assert_eq!(waiting.len(), 1);
         let id = waiting[0].id.clone();
         // By its key, as its owner can tell it.
@@ -87,6 +87,32 @@ on_both_databases! {
             let result = administration::approve(database, unknown.to_owned()).await;
             assert!(matches!(result, Err(AccountError::NotFound(_))), "{result:?}");
         }
+        test.database.close().await;
+    }
+
+    async fn accounts_are_searched_by_what_is_known_of_them(test) {
+        let database = &test.database;
+        for id in ["al_ice", "alXice", "bob"] {
+            administration::block(database, id.to_owned()).await.unwrap();
+        }
+        let names = "UPDATE accounts SET username = CASE id WHEN 'al_ice' THEN 'Wonder%Land' \
+                     WHEN 'bob' THEN 'BUILDER' ELSE 'looking' END";
+        execute(database, names).await;
+        sign_in(database, 1, Signup::Open).await.unwrap();
+        let key = key(1).to_hex();
+        let found = async |search: &str, status| {
+            let search = Some(search.to_owned());
+            let asked = AccountQuery { status, search, limit: 9, ..AccountQuery::default() };
+            let found = administration::list(database, asked).await.unwrap();
+            found.into_iter().map(|account| account.public_key.unwrap_or(account.id)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("l_i", None).await, ["al_ice"], "a character, not a pattern");
+        assert_eq!(found("ER%L", None).await, ["al_ice"]);
+        assert_eq!(found("build", None).await, ["bob"]);
+        assert_eq!(found(&key[10..30].to_uppercase(), None).await, [key.as_str()]);
+        assert_eq!(found("\\", None).await, [""; 0]);
+        assert_eq!(found("bob", Some(Status::Active)).await, [""; 0]);
+        assert_eq!(found("bob", Some(Status::Blocked)).await, ["bob"]);
         test.database.close().await;
     }
 

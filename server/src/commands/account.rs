@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::database::with_database;
 use super::{Failure, load};
-use crate::accounts::administration::{self, Account, Status};
+use crate::accounts::administration::{self, Account, AccountQuery, Status};
 use crate::accounts::removal;
 use crate::cli::{AccountCommand, SettingFlags};
 use crate::clock::iso;
@@ -36,7 +36,13 @@ pub fn run(command: &AccountCommand, flags: &SettingFlags) -> Result<String, Fai
             };
             let mut after = String::new();
             loop {
-                let page = administration::list(database, status, after, PAGE).await;
+                let asked = AccountQuery {
+                    status,
+                    after,
+                    limit: PAGE,
+                    ..AccountQuery::default()
+                };
+                let page = administration::list(database, asked).await;
                 let page = page.map_err(Failure::new)?;
                 for account in &page {
                     line(&mut text, account, *json)?;

@@ -8,11 +8,8 @@ use super::{Failure, load};
 use crate::cli::{ApiKeyCommand, NewApiKey, SettingFlags};
 use crate::clock::{iso, unix_ms};
 use crate::database::DatabaseError;
-use crate::events::keys::{self, NewKey};
+use crate::events::keys::{self, MAX_NAME_CHARS, NewKey};
 use crate::events::tenants::is_tenant_id;
-
-/// Longest name of a key, and longest scope, characters.
-const MAX_NAME: usize = 128;
 
 /// Runs the command; returns what to print.
 ///
@@ -38,9 +35,9 @@ fn create(new: &NewApiKey, flags: &SettingFlags) -> Result<String, Failure> {
         )));
     }
     for text in new.scopes.iter().chain(&new.name) {
-        if text.is_empty() || text.chars().nth(MAX_NAME).is_some() || text.contains('\0') {
+        if text.is_empty() || text.chars().nth(MAX_NAME_CHARS).is_some() || text.contains('\0') {
             return Err(Failure::new(format!(
-                "names and scopes have 1 to {MAX_NAME} characters, and {text:?} has not"
+                "names and scopes have 1 to {MAX_NAME_CHARS} characters, and {text:?} has not"
             )));
         }
     }
@@ -67,7 +64,7 @@ fn list(flags: &SettingFlags) -> Result<String, Failure> {
     let settings = load(flags)?.settings;
     let now = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
     let all = with_database(&settings, async move |database| {
-        let reading = database.read(async move |reader| keys::list(reader, now).await);
+        let reading = database.read(async move |reader| keys::list(reader, now, i64::MAX).await);
         reading
             .await
             .map_err(|err: DatabaseError| Failure::new(err))

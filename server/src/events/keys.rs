@@ -2,8 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
+use utoipa::ToSchema;
 
 use super::tenants;
 use crate::database::{DatabaseError, Reader, Tx, new_id};
@@ -12,6 +14,9 @@ use crate::database::{DatabaseError, Reader, Tx, new_id};
 const MARK: &str = "dm_";
 /// Characters of a key that are kept to tell keys apart.
 const PREFIX_CHARS: usize = 8;
+
+/// Longest name of a key, and longest scope, characters.
+pub const MAX_NAME_CHARS: usize = 128;
 
 /// SHA-256 of a key, by which it is known.
 pub type KeyHash = [u8; 32];
@@ -24,6 +29,11 @@ pub fn hash(key: &str) -> KeyHash {
 /// A hash as it is stored: lowercase hex.
 pub fn hex(hash: &KeyHash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The characters of a key that are kept to tell keys apart.
+pub fn prefix(key: &str) -> String {
+    key.chars().take(PREFIX_CHARS).collect()
 }
 
 /// What a new key is to be.
@@ -42,7 +52,8 @@ pub struct NewKey {
 }
 
 /// A key that is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StoredKey {
     /// Its id.
     pub id: String,
@@ -88,7 +99,7 @@ pub async fn store(tx: &mut Tx, new: &NewKey, key: &str) -> Result<(), DatabaseE
     .bind(new.tenant.clone())
     .bind(new.name.clone())
     .bind(hex(&hash(key)))
-    .bind(key.chars().take(PREFIX_CHARS).collect::<String>())
+    .bind(prefix(key))
     .bind(scopes)
     .bind(new.rate_limit.map(i64::from))
     .bind(new.expires_at)
@@ -98,15 +109,20 @@ pub async fn store(tx: &mut Tx, new: &NewKey, key: &str) -> Result<(), DatabaseE
     Ok(())
 }
 
-/// All keys, by tenant and age.
+/// Up to `limit` keys, by tenant and age.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list(reader: &mut Reader, now: i64) -> Result<Vec<StoredKey>, DatabaseError> {
+pub async fn list(
+    reader: &mut Reader,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<StoredKey>, DatabaseError> {
     let rows = sqlx::query(
         "SELECT id, tenant_id, name, prefix, status, expires_at, last_used_at FROM api_keys \
-         ORDER BY tenant_id, id",
+         ORDER BY tenant_id, id LIMIT $1",
     )
+    .bind(limit)
     .fetch_all(reader)
     .await?;
     let mut keys = Vec::with_capacity(rows.len());

@@ -6,6 +6,7 @@
 //! it and to whom; never with a token.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
 pub mod broadcast;
 pub mod disconnect;
@@ -47,6 +48,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .get(invites::list)
             .post(invites::create),
         Endpoint::at("/admin/v1/invites/{id}").delete(invites::revoke),
+        Endpoint::at("/admin/v1/api-keys")
+            .get(api_keys::list)
+            .post(api_keys::create),
+        Endpoint::at("/admin/v1/api-keys/{id}").delete(api_keys::revoke),
         Endpoint::at("/admin/v1/broadcast").post(broadcast::broadcast),
         Endpoint::at("/admin/v1/broadcast/preview").post(broadcast::preview),
         Endpoint::at("/admin/v1/drain").post(drain::drain),

@@ -47,7 +47,7 @@ impl From<PublishError> for ApiError {
 }
 
 /// A failure of the database: 503 where another try may help, without its internals.
-fn database_error(err: &DatabaseError) -> ApiError {
+pub(super) fn database_error(err: &DatabaseError) -> ApiError {
     if err.is_unavailable() {
         tracing::warn!(%err, "the database does not answer a request");
         ApiError::unavailable("the database is not available; try again")

@@ -1,6 +1,7 @@
 //! The HTTP surfaces, asked over real sockets.
 
 mod account;
+mod admin_api_keys;
 mod admin_audit;
 mod admin_broadcast;
 mod admin_disconnect;

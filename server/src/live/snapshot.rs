@@ -29,6 +29,23 @@ pub(super) struct Snapshot {
     pub delivery: Histogram,
     pub workers: Vec<WorkerSnapshot>,
     pub tiers: Vec<TierSnapshot>,
+    pub events: EventSnapshot,
+}
+
+/// Call events.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventSnapshot {
+    pub subscribers: u64,
+    /// Calls that are not over.
+    pub active_calls: u64,
+    /// Events published, since the start.
+    pub published: u64,
+    /// One for each event and subscriber, since the start.
+    pub delivered: u64,
+    /// Those that a subscriber did not take, since the start.
+    pub dropped: u64,
+    /// From accepting an event to having handed it to a subscriber.
+    pub delivery: Histogram,
 }
 
 /// One worker.
@@ -71,6 +88,8 @@ impl Snapshot {
         let mut snapshot = Self::of(&reports, &names, handshakes);
         snapshot.at = unix_ms();
         snapshot.memory = process::resident_bytes();
+        snapshot.events.published = state.events.counters.all_published();
+        snapshot.events.active_calls = state.events.counters.active();
         snapshot
     }
 
@@ -91,6 +110,8 @@ impl Snapshot {
             snapshot.queued_bytes += report.queued_bytes;
             snapshot.received += report.counters.messages + report.io.pings;
             snapshot.sent += report.io.frames_out;
+            snapshot.events.subscribers += report.subscribers;
+            snapshot.events.dropped += report.io.events_dropped;
             snapshot.workers.push(WorkerSnapshot {
                 id: report.id,
                 connections: report.connections,
@@ -128,6 +149,9 @@ impl Snapshot {
                 }
             })
             .collect();
+        snapshot.events.delivered = counters.events_delivered;
+        snapshot.events.dropped += counters.events_dropped;
+        snapshot.events.delivery = counters.event_delivery;
         snapshot.delivery = counters.broadcast_time;
         snapshot
     }
@@ -159,6 +183,14 @@ mod tests {
             ..WorkerReport::default()
         };
         let limit = "connection_limit";
+        first.subscribers = 4;
+        first.counters.events_delivered = 6;
+        first.counters.events_dropped = 1;
+        first.io.events_dropped = 2;
+        first
+            .counters
+            .event_delivery
+            .observe(Duration::from_millis(8), 6);
         first.counters.messages = 2;
         first.io.pings = 3;
         first.counters.rejected = [
@@ -188,5 +220,8 @@ mod tests {
         assert_eq!((pro.accepted, pro.at_the_cap, pro.turned_away), (0, 0, 4));
         assert_eq!((free.users, free.connections), (2, 6));
         assert_eq!(snapshot.workers[1].processor_us, 5_000);
+        let events = &snapshot.events;
+        assert_eq!((events.subscribers, events.delivered), (8, 12));
+        assert_eq!((events.dropped, events.delivery.total()), (6, 12));
     }
 }

@@ -32,6 +32,9 @@ struct Point {
     p95_ms: Option<f64>,
     p99_ms: Option<f64>,
     memory_bytes: Option<u64>,
+    subscribers: u64,
+    events_per_second: f64,
+    event_p95_ms: Option<f64>,
     /// By worker: the share of a core that its thread used.
     loads: Vec<f64>,
 }
@@ -49,6 +52,7 @@ struct Update<'a> {
     refused: u64,
     workers: Vec<WorkerView>,
     tiers: Vec<TierView<'a>>,
+    events: EventView,
     audit_version: u64,
 }
 
@@ -59,6 +63,8 @@ struct Beginning<'a> {
     admin: &'a str,
     version: &'static str,
     environment: &'static str,
+    /// Who may sign up.
+    signup: &'static str,
     /// Whether `/v1/updates` is at this address too.
     serves_users: bool,
     points: Vec<Point>,
@@ -73,6 +79,16 @@ struct WorkerView {
     awake: u64,
     queued_bytes: u64,
     load: f64,
+}
+
+/// Call events, since the start of the server.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventView {
+    published: u64,
+    delivered: u64,
+    dropped: u64,
+    active_calls: u64,
 }
 
 /// A tier, its promises, and what became of them in the last 15 minutes.
@@ -143,6 +159,12 @@ pub(super) fn update(state: &AppState, snapshot: &Snapshot, history: &History) -
         refused: snapshot.refused,
         workers: workers.collect(),
         tiers: tiers.collect(),
+        events: EventView {
+            published: snapshot.events.published,
+            delivered: snapshot.events.delivered,
+            dropped: snapshot.events.dropped,
+            active_calls: snapshot.events.active_calls,
+        },
         audit_version: state.audit.version(),
         point,
     };
@@ -168,6 +190,7 @@ pub(super) fn beginning(
         } else {
             "production"
         },
+        signup: state.settings.resolved_signup().as_str(),
         serves_users,
         points: points.collect(),
     };
@@ -185,6 +208,10 @@ fn point(now: &Snapshot, before: Option<&Snapshot>, window: Option<&Snapshot>) -
     let delivery = now
         .delivery
         .since(window.map_or(&none, |window| &window.delivery));
+    let events = &now.events;
+    let event_delivery = events
+        .delivery
+        .since(window.map_or(&none, |window| &window.events.delivery));
     let loads = now.workers.iter().map(|worker| {
         let earlier = before.and_then(|before| before.workers.get(worker.id));
         let used = |worker: &WorkerSnapshot| worker.processor_us;
@@ -204,6 +231,12 @@ fn point(now: &Snapshot, before: Option<&Snapshot>, window: Option<&Snapshot>) -
         p95_ms: quantile_ms(&delivery, 0.95),
         p99_ms: quantile_ms(&delivery, 0.99),
         memory_bytes: now.memory,
+        subscribers: events.subscribers,
+        events_per_second: rate(
+            events.published,
+            before.map(|before| before.events.published),
+        ),
+        event_p95_ms: quantile_ms(&event_delivery, 0.95),
         loads: loads.collect(),
     }
 }
@@ -259,11 +292,16 @@ mod tests {
         now.received = 25;
         now.workers[0].processor_us = 500_000;
         now.delivery.observe(Duration::from_millis(8), 10);
+        now.events.subscribers = 2;
+        now.events.published = 30;
+        now.events.delivery.observe(Duration::from_millis(8), 10);
         let seen = point(&now, Some(&before), Some(&before));
         assert_eq!(seen.received_per_second, 10.0);
         assert_eq!((seen.sent_per_second, seen.refused_per_second), (0.0, 0.0));
         assert_eq!(seen.loads, [0.25]);
         assert_eq!(seen.p50_ms, Some(7.5), "5 to 10 ms");
+        assert_eq!((seen.subscribers, seen.events_per_second), (2, 15.0));
+        assert!(seen.event_p95_ms > Some(5.0), "{seen:?}");
         let first = point(&now, None, None);
         assert_eq!(
             (first.received_per_second, &first.loads[..]),

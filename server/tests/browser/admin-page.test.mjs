@@ -3,17 +3,17 @@
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
 import {
-  connect, lowContrasts, namelessControls, openPage, screenshot, signIn, startBrowser, startServer,
+  connect, lowContrasts, namelessControls, openPage, screenshot, signIn, signUp, startBrowser, startServer, violations,
 } from "./support.mjs"
 
-const SECTIONS = ["Overview", "Tiers", "Users", "Shards", "Actions", "Audit log", "Try it"]
+const SECTIONS = ["Overview", "Tiers", "Users", "Shards", "Accounts", "API keys", "Actions", "Audit log", "Try it"]
 
 let server
 let browser
 let admin
 
 before(async () => {
-  server = await startServer()
+  server = await startServer("--set", "auth.signup=approval")
   browser = await startBrowser()
   admin = server.token("--user", "ops", "--admin")
 })
@@ -175,6 +175,116 @@ inPage("a user's connections are shown and closed, tiers set and taken back", as
   await apps.end()
 })
 
+inPage("accounts are found, let in, blocked and deleted", async ({ page }) => {
+  const waiting = await signUp(server)
+  assert.equal(waiting.status, 403)
+  const id = waiting.answer.accountId
+  await section(page, "Accounts")
+  await page.getByText("Sign-up needs an approval here, or an invitation.").waitFor()
+  await page.getByLabel("State").selectOption("pending")
+  const row = page.locator("tbody tr", { hasText: id })
+  await row.getByText("waits for approval").waitFor()
+  await row.getByRole("button", { name: "Approve" }).click()
+  await confirmWith(page, "Cancel")
+  await row.getByRole("button", { name: "Approve" }).click()
+  await confirmWith(page, "Approve")
+  await page.getByText("No account matches.").waitFor()
+  assert.equal(await page.evaluate(() => document.activeElement.className), "scroll", "the focus stays near")
+  const { status, answer } = await waiting.again()
+  assert.equal(status, 200)
+  const app = await connect(browser, server, [answer.token])
+  await page.getByLabel("State").selectOption("")
+  await page.getByLabel("Search id, key or username").fill(id.slice(4))
+  await row.getByText("active", { exact: true }).waitFor()
+  await screenshot(page, "accounts")
+  await row.getByRole("button", { name: "Block" }).click()
+  await confirmWith(page, "Block")
+  await page.getByText("The account is blocked; closing 1 connection.").waitFor()
+  assert.deepEqual(await app.closed(1), [4001])
+  await row.getByText("blocked", { exact: true }).waitFor()
+  assert.equal((await waiting.again()).status, 403)
+  await row.getByRole("button", { name: "Delete" }).click()
+  const accept = page.getByRole("dialog").getByRole("button", { name: "Delete" })
+  assert.ok(await accept.isDisabled())
+  await page.getByLabel("Type “delete” to go on").fill("delete")
+  await accept.click()
+  await page.getByText("The account is deleted.").waitFor()
+  await page.getByText("No account matches.").waitFor()
+  await page.getByLabel("User id").fill("mallory")
+  await page.getByRole("button", { name: "Block …" }).click()
+  await confirmWith(page, "Block")
+  await page.getByText("The user is blocked; closing 0 connections.").waitFor()
+  for (const what of ["approved an account", "blocked an account", "deleted an account"]) {
+    const entry = await audited(page, "ops", what, id)
+    await entry.getByText("done").waitFor()
+  }
+  await app.end()
+})
+
+inPage("an invitation makes one account, and a revoked one none", async ({ page }) => {
+  await section(page, "Accounts")
+  await page.getByText("There are no invitations.").waitFor()
+  const make = async (note) => {
+    await page.getByLabel("Note").fill(note)
+    await page.getByRole("button", { name: "Make an invitation …" }).click()
+    await confirmWith(page, "Make it")
+    await page.locator("tbody tr", { hasText: note }).getByText("open", { exact: true }).waitFor()
+    return page.getByRole("group", { name: "New secret" }).locator(".mono").innerText()
+  }
+  const code = await make("for Bob")
+  await screenshot(page, "invitation")
+  assert.equal((await signUp(server, code)).status, 200)
+  const other = await make("for Carol")
+  const row = page.locator("tbody tr", { hasText: "for Carol" })
+  await row.getByRole("button", { name: "Revoke" }).click()
+  await confirmWith(page, "Revoke")
+  await row.getByText("revoked", { exact: true }).waitFor()
+  assert.equal((await signUp(server, other)).status, 403)
+  await page.locator("tbody tr", { hasText: "for Bob" }).getByText("used", { exact: true }).waitFor()
+  for (const what of ["made an invitation", "revoked an invitation"]) {
+    const entry = await audited(page, "ops", what)
+    await entry.getByText("done").waitFor()
+  }
+  assert.ok(!(await page.getByRole("main").innerText()).includes(code), "codes are not recorded")
+})
+
+inPage("API keys are made and revoked, and call events are shown", async ({ page }) => {
+  await section(page, "API keys")
+  await page.getByText("There are no keys in the database.").waitFor()
+  await page.getByLabel("Tenant").fill("acme")
+  await page.getByLabel("Name").fill("billing")
+  await page.getByRole("button", { name: "Make a key …" }).click()
+  await confirmWith(page, "Make it")
+  const key = await page.getByRole("group", { name: "New secret" }).locator(".mono").innerText()
+  const publish = () => fetch(`${server.address}/api/v1/events`, {
+    method: "POST",
+    headers: { "X-API-Key": key },
+    body: JSON.stringify({ event: "call.started", data: { callId: crypto.randomUUID() } }),
+  }).then(({ status }) => status)
+  assert.equal(await publish(), 200)
+  await section(page, "Overview")
+  await page.getByRole("heading", { name: "Call events" }).waitFor()
+  await page.getByText(/Since the start: 1 published/).waitFor()
+  await section(page, "API keys")
+  await page.getByLabel("Search").fill("bill")
+  const row = page.locator("tbody tr", { hasText: "acme" })
+  await row.getByText("active", { exact: true }).waitFor()
+  await screenshot(page, "api-keys")
+  await row.getByRole("button", { name: "Revoke" }).click()
+  await confirmWith(page, "Revoke")
+  await row.getByText("revoked", { exact: true }).waitFor()
+  const end = Date.now() + 60_000
+  while (await publish() !== 401) {
+    assert.ok(Date.now() < end, "a revoked key is taken")
+    await new Promise((done) => setTimeout(done, 200))
+  }
+  for (const what of ["made an API key", "revoked an API key"]) {
+    const entry = await audited(page, "ops", what)
+    await entry.getByText("done").waitFor()
+  }
+  assert.ok(!(await page.getByRole("main").innerText()).includes(key), "keys are not recorded")
+})
+
 inPage("a broadcast is counted, confirmed, sent and recorded", async ({ page }) => {
   const token = server.token("--user", "carol")
   const apps = await connect(browser, server, [token, token])
@@ -186,7 +296,7 @@ inPage("a broadcast is counted, confirmed, sent and recorded", async ({ page }) 
   await page.getByLabel("Filter").selectOption("machine")
   await page.getByText("Say who is to get it.").waitFor()
   await page.getByLabel("machineId").fill("m-1")
-  await page.getByText("1 connections would get this now.").waitFor()
+  await page.getByText("1 connection would get this now.").waitFor()
   await page.getByLabel("Filter").selectOption("all")
   await page.getByLabel("To", { exact: true }).selectOption("user")
   await page.getByLabel("User", { exact: true }).fill("carol")
@@ -230,7 +340,7 @@ inPage("a test user connects from the page and every frame is shown", async ({ p
 for (const [name, options] of Object.entries({
   light: { colorScheme: "light" },
   dark: { colorScheme: "dark" },
-  phone: { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "light" },
+  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "light" },
   "phone-dark": { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true, colorScheme: "dark" },
 })) {
   inPage(`every section is readable: ${name}`, async ({ page }) => {
@@ -243,6 +353,7 @@ for (const [name, options] of Object.entries({
       await screenshot(page, `${name}-${heading.toLowerCase().replaceAll(" ", "-")}`)
       assert.deepEqual(await lowContrasts(page), [], heading)
       assert.deepEqual(await namelessControls(page), [], heading)
+      assert.deepEqual(await violations(page), [], heading)
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
       assert.ok(overflow <= 0, `${heading} is ${overflow} px too wide`)
     }
@@ -266,6 +377,32 @@ inPage("the page works by keyboard alone", async ({ page }) => {
     return getComputedStyle(button).outlineStyle
   })
   assert.equal(visible, "solid", "the focus is visible")
+})
+
+inPage("what has the focus keeps it while numbers change", async ({ page }) => {
+  const region = page.getByRole("region", { name: "Promises in the last 15 minutes" })
+  await region.focus()
+  const client = await connect(browser, server, [server.token("--user", "fred")])
+  await tile(page, "Connections").getByText("1", { exact: true }).waitFor()
+  assert.ok(await region.evaluate((element) => element === document.activeElement))
+  await client.end()
+})
+
+test("the audit log is still there after a restart", { timeout: 300_000 }, async () => {
+  const own = await startServer()
+  const token = own.token("--user", "ops", "--admin")
+  const put = await fetch(`${own.address}/admin/v1/users/gina/tier`, {
+    method: "PUT", headers: { Authorization: `Bearer ${token}` }, body: JSON.stringify({ tier: "pro" }),
+  })
+  assert.equal(put.status, 200)
+  await own.restart()
+  const { page, context, faults } = await openPage(browser, own)
+  await signIn(page, own, token)
+  const entry = await audited(page, "ops", "set a tier", "gina")
+  await entry.getByText("done").waitFor()
+  assert.deepEqual(faults, [])
+  await context.close()
+  await own.stop()
 })
 
 // Last: there is no way back.

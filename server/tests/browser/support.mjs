@@ -1,7 +1,9 @@
 // The built server on a free port, a browser, and what tests watch in every page.
 
 import { execFileSync, spawn } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { createInterface } from "node:readline"
@@ -24,32 +26,62 @@ const environment = Object.fromEntries(
 /** Starts the server; resolves when it listens. */
 export async function startServer(...flags) {
   const folder = mkdtempSync(join(tmpdir(), "dormouse-browser-"))
-  const child = spawn(BINARY, [
-    "--listen", "127.0.0.1:0", "--data-dir", folder,
-    "--set", "workers=2", "--set", "shutdown_timeout=100ms", ...flags,
-  ], { env: environment, stdio: ["ignore", "pipe", "pipe"] })
-  let log = ""
-  child.stderr.on("data", (data) => { log += data })
-  const ended = new Promise((done) => { child.on("exit", done) })
-  const address = await new Promise((found, failed) => {
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const match = /^listening on (http:\S+)/.exec(line)
-      if (match) found(match[1])
-    })
-    child.on("error", failed)
-    ended.then((status) => failed(new Error(`the server ended with ${status}: ${log}`)))
-  })
-  return {
-    address,
+  const server = {
     token: (...arguments_) =>
       execFileSync(BINARY, ["token", "--data-dir", folder, ...arguments_], { env: environment, encoding: "utf8" }).trim(),
+    async restart() {
+      await end()
+      await begin()
+    },
     async stop() {
-      child.kill("SIGTERM")
-      const status = await ended
+      await end()
       rmSync(folder, { recursive: true, force: true })
-      if (status !== 0) throw new Error(`the server ended with ${status}: ${log}`)
     },
   }
+  let end
+
+  async function begin() {
+    const child = spawn(BINARY, [
+      "--listen", "127.0.0.1:0", "--data-dir", folder,
+      "--set", "workers=2", "--set", "shutdown_timeout=100ms", ...flags,
+    ], { env: environment, stdio: ["ignore", "pipe", "pipe"] })
+    let log = ""
+    child.stderr.on("data", (data) => { log += data })
+    const ended = new Promise((done) => { child.on("exit", done) })
+    end = async () => {
+      child.kill("SIGTERM")
+      const status = await ended
+      if (status !== 0) throw new Error(`the server ended with ${status}: ${log}`)
+    }
+    server.address = await new Promise((found, failed) => {
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        const match = /^listening on (http:\S+)/.exec(line)
+        if (match) found(match[1])
+      })
+      child.on("error", failed)
+      ended.then((status) => failed(new Error(`the server ended with ${status}: ${log}`)))
+    })
+  }
+
+  await begin()
+  return server
+}
+
+/** Signs in with a key that is new; {status, answer}, and `again()` with the same key. */
+export async function signUp(server, invite) {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519")
+  const challenge = randomBytes(32)
+  const body = JSON.stringify({
+    publicKey: publicKey.export({ format: "der", type: "spki" }).subarray(-32).toString("base64"),
+    challenge: challenge.toString("base64"),
+    signature: sign(null, challenge, privateKey).toString("base64"),
+  })
+  const again = async () => {
+    const headers = invite ? { "X-Invite-Code": invite } : {}
+    const response = await fetch(`${server.address}/v1/auth`, { method: "POST", headers, body })
+    return { status: response.status, answer: await response.json(), again }
+  }
+  return again()
 }
 
 /** Starts the browser with a profile of its own. */
@@ -119,6 +151,18 @@ export async function connect(browser, server, tokens, query = "") {
       window.endings.length === count && window.endings, count).then((handle) => handle.jsonValue()),
     end: () => context.close(),
   }
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+
+/** What axe-core finds against WCAG 2.2, levels A and AA, contrast included. */
+export async function violations(page) {
+  // Evaluated by the debugger, since the page's policy lets no script in.
+  await page.evaluate(AXE)
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+  const { violations } = await page.evaluate((values) =>
+    window.axe.run(document, { runOnly: { type: "tag", values } }), tags)
+  return violations.flatMap(({ id, help, nodes }) => nodes.map(({ html }) => `${id}: ${help}: ${html}`))
 }
 
 /** Saves what a page shows, where screenshots are wanted. */

@@ -24,8 +24,22 @@ pub(super) fn folder(settings: &Settings) -> Vec<Finding> {
     let shown = folder.display();
     if !folder.exists() {
         let parent = nearest(folder);
-        let found = format!("{shown} will be made at the first start");
-        return vec![Finding::good(CHECK, found), space(&parent)];
+        let needed = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        let making = match rustix::fs::access(&parent, needed) {
+            Ok(()) if parent.is_dir() => {
+                Finding::good(CHECK, format!("{shown} will be made at the first start"))
+            }
+            refused => {
+                let above = parent.display();
+                let why = refused.map_or_else(|err| err.to_string(), |()| "no folder".to_owned());
+                Finding::bad(
+                    CHECK,
+                    format!("{shown} cannot be made in {above}: {why}"),
+                    "make it and let the server's user own it, or set data_dir to another folder",
+                )
+            }
+        };
+        return vec![making, space(&parent)];
     }
     let probe = folder.join(format!(".doctor-{}", std::process::id()));
     let written = std::fs::write(&probe, b"dormouse").and_then(|()| std::fs::remove_file(&probe));
@@ -183,6 +197,16 @@ mod tests {
         assert!(found[0].found.contains("will be made"), "{found:?}");
         assert_eq!(database(&settings).verdict, Verdict::Good);
         assert!(!folder.path().join("a").exists(), "nothing was made");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        let found = super::folder(&settings(&file.join("data")));
+        assert_eq!(found[0].verdict, Verdict::Bad, "{found:?}");
+        assert!(found[0].found.contains("cannot be made"), "{found:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::audit::{ended, on_record};
-use crate::accounts::administration::{self, Account, Status};
+use crate::accounts::administration::{self, Account, AccountQuery, Status};
 use crate::accounts::{AccountError, removal};
 use crate::app_state::AppState;
 use crate::audit::AuditAction;
@@ -42,6 +42,8 @@ pub struct AccountAnswer {
     get, path = "/admin/v1/accounts", tag = "admin", security(("adminToken" = [])),
     params(
         ("status" = Option<Status>, Query, description = "Only those of this status"),
+        ("search" = Option<String>, Query, description = "Only those whose id, public key or \
+         username contains this; case does not matter"),
         ("limit" = Option<u64>, Query, description = "1 to 500; 100 if absent", minimum = 1,
          maximum = 500),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
@@ -74,10 +76,19 @@ pub async fn accounts(
             "cursor must be the nextCursor of a page",
         ));
     }
+    let search = query.text("search")?.map(str::to_owned);
+    if search.as_ref().is_some_and(|search| search.contains('\0')) {
+        return Err(ApiError::validation("search must not contain U+0000"));
+    }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // One more than asked for says whether there is a next page.
-    let most = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut accounts = administration::list(&state.database, status, after, most).await?;
+    let asked = AccountQuery {
+        status,
+        search,
+        after,
+        // One more than asked for says whether there is a next page.
+        limit: i64::try_from(limit + 1).unwrap_or(i64::MAX),
+    };
+    let mut accounts = administration::list(&state.database, asked).await?;
     let has_more = accounts.len() > limit;
     accounts.truncate(limit);
     let last = accounts.last().filter(|_| has_more);
