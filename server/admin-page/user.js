@@ -10,10 +10,13 @@ const ORIGINS = { default: "the default", token: "the user’s token", override:
 
 export function user(id) {
   const body = element("div", {}, element("p", { class: "hint" }, "Asking the server"))
+  // Made once, so that looking again takes no choice back that is being made in it.
+  const acting = element("div")
+  let latest = null
   const made = element("div", {},
     element("p", {}, element("a", { href: "#/users" }, "← All users")),
     element("h1", { class: "mono" }, id),
-    body)
+    body, acting)
   const path = `users/${encodeURIComponent(id)}`
 
   async function refresh() {
@@ -28,7 +31,10 @@ export function user(id) {
   }
 
   function show(found) {
-    swap(body, ...(found ? parts(found) : [absent()]), actions(found))
+    latest = found
+    swap(body, ...(found ? parts(found) : [absent()]))
+    if (!acting.firstChild) acting.append(actions(found))
+    acting.querySelector("button.danger").disabled = !found?.totalConnections
   }
 
   function absent() {
@@ -141,11 +147,10 @@ export function user(id) {
         element("button", {
           type: "button",
           class: "danger",
-          disabled: !found?.totalConnections,
           onclick: () => act({
             title: "Disconnect this user?",
             text: "All connections of the user are closed. Their clients may come back.",
-            facts: [["User", id], ["Connections", count(found.totalConnections)]],
+            facts: [["User", id], ["Connections", count(latest?.totalConnections ?? 0)]],
             action: "Disconnect",
           }, async () => {
             const answer = await api("POST", `${path}/disconnect`, {})
