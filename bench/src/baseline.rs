@@ -9,7 +9,7 @@ mod history;
 use std::path::{Path, PathBuf};
 
 pub use compare::{Change, Comparison, Direction, compare};
-pub use history::{add_to_history, history_rows};
+pub use history::{add_to_history, history_row, history_rows};
 
 use crate::document::ResultDocument;
 use crate::failure::Failure;

@@ -1,4 +1,4 @@
-//! The capacity scenario: raises the load of one account step by step until a tier's promise
+//! The capacity scenario: raises the load of an account step by step until a tier's promise
 //! breaks, and halves the gap between the last step that held and the first that did not.
 //!
 //! Each step is a run of the WebSocket scenario with connections of its own. `plan` reads the
@@ -20,6 +20,35 @@ use crate::target::Target;
 use crate::token::Token;
 use crate::watch::{Live, ServerWatch};
 use crate::websocket;
+use crate::workers::Crew;
+
+/// Who plays the steps.
+#[derive(Clone, Debug)]
+pub enum Players {
+    /// This process, on one account.
+    One(Token),
+    /// Several processes with an account each, among which a step's connections are shared.
+    Crew(Crew),
+}
+
+impl Players {
+    async fn play(
+        &self,
+        mode: &Mode,
+        target: &Target,
+        stop: &Stop,
+        server: &ServerWatch,
+        live: Live,
+    ) -> Result<websocket::Raw, Failure> {
+        let (target, stop) = (target.clone(), stop.clone());
+        match self {
+            Self::One(token) => {
+                websocket::play(mode, target, token.clone(), stop, server.clone(), live).await
+            }
+            Self::Crew(crew) => crew.play(mode, target.shown(), stop).await,
+        }
+    }
+}
 
 /// One step and what came of it.
 #[derive(Clone, Debug)]
@@ -45,7 +74,7 @@ impl Step {
 pub async fn run(
     plan: &Plan,
     target: &Target,
-    token: &Token,
+    players: &Players,
     server: &ServerWatch,
     stop: &Stop,
     progress: &mut dyn FnMut(&str),
@@ -61,19 +90,15 @@ pub async fn run(
             break;
         }
         let mode = plan.step(level);
-        let live = Live::start(
-            &format!("{level} {}", plan.raise.unit()),
-            mode.stages.duration(),
-        );
-        let raw = websocket::play(
-            &mode,
-            target.clone(),
-            token.clone(),
-            stop.clone(),
-            server.clone(),
-            live,
-        )
-        .await;
+        let live = match players {
+            Players::One(_) => Live::start(
+                &format!("{level} {}", plan.raise.unit()),
+                mode.stages.duration(),
+            ),
+            // The first of them shows how far it is.
+            Players::Crew(_) => Live::silent(),
+        };
+        let raw = players.play(&mode, target, stop, server, live).await;
         let outcome = match raw {
             Ok(raw) => websocket::Outcome::of(&mode, target.shown(), raw),
             // Without any step there is nothing to tell.

@@ -2,8 +2,8 @@
 //! least that they could cost.
 //!
 //! A [`Plan`] says what to measure; [`run`] does it and returns [`Findings`]. One thread and one
-//! epoll (`generator`) play thousands of clients; `fan_out`, `echo`, `connecting` and `memory` are
-//! the measurements; `floor_server` is the least, in a child process, measured by the same
+//! epoll (`generator`) play thousands of clients; `fan_out`, `echo`, `connecting`, `memory`, `idle`,
+//! `wake` and `growth` are the measurements; `floor_server` is the least, in a child process, measured by the same
 //! generator in rounds that alternate with the server's.
 
 mod comparison;
@@ -17,26 +17,34 @@ mod floor;
 pub mod floor_server;
 pub(crate) mod frame;
 mod generator;
+mod growth;
 pub(crate) mod http1;
+mod idle;
 mod lane;
 mod memory;
 mod meter;
 mod plan;
+mod sleep;
 mod socket;
 mod subject;
 mod trouble;
+mod wake;
 
 use std::rc::Rc;
 
 pub use comparison::{Comparison, Figures};
 pub use findings::Findings;
+pub use growth::GrowthStep;
+pub use idle::IdleFigures;
 pub use memory::MemoryFigures;
 pub use plan::{Plan, Section};
+pub use wake::{RushFigures, WakeFigures};
 
 use connecting::IN_FLIGHT;
 use floor::Floor;
 use generator::Generator;
 use meter::Cost;
+use plan::SleepPlan;
 use subject::Subject;
 use trouble::Trouble;
 
@@ -62,6 +70,9 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Findings, Fail
         progress(&findings::memory_line(&memory));
         findings.memory = Some(memory);
     }
+    if let Some(sleep) = plan.sleep() {
+        sleeping(&server, plan, &sleep, &mut findings, progress)?;
+    }
     let floor = match plan.floor {
         true if plan.compares() => Some(Floor::start(&plan.program)?),
         _ => None,
@@ -78,6 +89,52 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Findings, Fail
     }
     findings.judge();
     Ok(findings)
+}
+
+/// The sections in which shards are put to sleep. Growth first: it needs a server whose memory no
+/// other measurement has enlarged.
+fn sleeping(
+    server: &Rc<Subject>,
+    plan: &Plan,
+    sleep: &SleepPlan,
+    findings: &mut Findings,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let patience = plan.step_timeout;
+    if plan.measures(Section::Growth) {
+        let steps = growth::measure(server, patience, sleep, &plan.growth, plan.pings, progress);
+        findings.growth = steps.map_err(|trouble| server.failure(trouble, "growth"))?;
+    }
+    if plan.measures(Section::Idle) {
+        let idle = idle::measure(server, patience, sleep, plan.connections, plan.idle);
+        let idle = idle.map_err(|trouble| server.failure(trouble, "idle"))?;
+        progress(&idle.line());
+        findings.idle = Some(idle);
+    }
+    if plan.measures(Section::Wake) {
+        let connections = plan.wake_connections;
+        let figures = wake::measure(server, patience, sleep, connections, plan.rounds);
+        let figures = figures.map_err(|trouble| server.failure(trouble, "wake"))?;
+        progress(&figures.line());
+        findings.wake = Some(figures);
+        match plan.wake_users.min(wake::sleepers(server.tokens.len())) {
+            0 => progress("wake_users=not_measured (give many accounts with --tokens)"),
+            users => {
+                let rush = wake::rush(
+                    server,
+                    patience,
+                    sleep,
+                    users,
+                    plan.wake_window,
+                    plan.rounds,
+                );
+                let rush = rush.map_err(|trouble| server.failure(trouble, "wake of many users"))?;
+                progress(&rush.line());
+                findings.wake_users = Some(rush);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Opens one connection, and sees that the process is the one that listens there: the figures of

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::criteria::Criterion;
 use crate::mix::Mix;
-use crate::stages::{Stage, Stages};
+use crate::stages::{LONGEST, Stage, Stages};
 use crate::stats::Snapshot;
 use crate::threshold::{Threshold, ThresholdError};
 
@@ -28,6 +28,9 @@ const BUILT_IN: [(&str, &str); 7] = [
 
 /// Other names of modes, as the load-test documents spell them.
 const ALIASES: [(&str, &str); 1] = [("spikeExtreme", "spike-extreme")];
+
+/// Most connections that can be asked for.
+const MOST_CONNECTIONS: usize = 1_000_000;
 
 /// What each connection and the broadcaster do during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +76,9 @@ struct CriterionText {
     all: Vec<String>,
 }
 
-/// A mode, ready to be run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A mode, ready to be run. Written down it loses its judgement and its time scale: the first is the
+/// caller's who reads it back, the second goes beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mode {
     /// Its name on the command line.
     pub name: String,
@@ -193,16 +197,23 @@ impl Mode {
         })?;
         let mut stages = Stages::new(file.stages);
         let full = stages.duration().as_secs_f64();
+        let refuse = |reason| ModeError::Value {
+            name: name.to_owned(),
+            reason,
+        };
+        match over.connections {
+            Some(0) => return Err(refuse("at least one connection is needed")),
+            Some(count) if count > MOST_CONNECTIONS => {
+                return Err(refuse("at most a million connections can be asked for"));
+            }
+            _ => {}
+        }
         if let Some(connections) = over.connections {
             stages = stages.with_peak(connections);
         }
         if let Some(duration) = over.duration {
             stages = stages.with_duration(duration);
         }
-        let refuse = |reason| ModeError::Value {
-            name: name.to_owned(),
-            reason,
-        };
         stages = stages
             .scaled(over.time_scale.unwrap_or(1.0))
             .ok_or_else(|| refuse("--time-scale must be a number above 0, such as 0.1"))?;
@@ -217,6 +228,9 @@ impl Mode {
         }
         if stages.duration().is_zero() {
             return Err(refuse("the duration must be longer than zero"));
+        }
+        if stages.duration() > LONGEST {
+            return Err(refuse("the duration must be a week at most"));
         }
         if [ping_interval, broadcast_interval, stats_interval]
             .iter()

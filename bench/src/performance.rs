@@ -29,10 +29,26 @@ impl Results {
     /// # Errors
     /// It cannot be read, or a file in it is no result.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self {
-            kept: baseline::kept(folder)?,
-            history: baseline::history_rows(folder),
-        })
+        let kept = baseline::kept(folder)?;
+        let mut history = baseline::history_rows(folder);
+        // Results may be kept by other hands than `baseline save`.
+        for (path, document) in &kept {
+            if document.scenario == "footprint" {
+                continue;
+            }
+            let folder = path
+                .parent()
+                .and_then(|folder| folder.file_name()?.to_str());
+            let machine = folder.and_then(|name| name.get(document.day().len() + 1..));
+            let passed = document.passed.unwrap_or(true);
+            let row = baseline::history_row(machine.unwrap_or("-"), document, passed);
+            let row = row.trim_end().to_owned();
+            if !history.contains(&row) {
+                history.push(row);
+            }
+        }
+        history.sort();
+        Ok(Self { kept, history })
     }
 
     /// The newest result whose file has this name, without the extension.

@@ -47,6 +47,9 @@ fn document<'a, T>(scenario: &'a str, outcome: &'a T) -> Document<'a, T> {
     }
 }
 
+/// Bytes that must be free for a result before a run is begun.
+const ROOM: usize = 512 << 10;
+
 impl ResultFile {
     /// Makes sure that a result can be written to `path`. Leaves what is there untouched.
     ///
@@ -59,8 +62,11 @@ impl ResultFile {
         if path.is_dir() {
             return Err(file.refuse("it is a folder"));
         }
-        // Created and removed again: the only proof that it can be done.
-        drop(file.temporary()?);
+        // Written and removed again: the only proof that it can be done, also on a disk that is
+        // nearly full.
+        let mut probe = file.temporary()?;
+        let room = probe.as_file_mut().write_all(&vec![0; ROOM]);
+        room.map_err(|err| file.refuse(err))?;
         Ok(file)
     }
 
@@ -93,7 +99,7 @@ impl ResultFile {
     pub fn write_text(self, text: &str) -> Result<(), Failure> {
         let temporary = self.temporary()?;
         let written = || -> std::io::Result<()> {
-            let mut writer = BufWriter::new(&temporary);
+            let mut writer = BufWriter::new(temporary.as_file());
             writer.write_all(text.as_bytes())?;
             writer.flush()?;
             temporary.as_file().sync_all()

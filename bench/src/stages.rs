@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest run: a week.
+pub const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
 /// One step of a load shape: go to `connections` evenly within `ramp`, stay for `hold`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

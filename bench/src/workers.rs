@@ -1,24 +1,23 @@
 //! Several generator processes for one run: each plays an account of its own, and what they
-//! collected is added up.
+//! collected is added up. For `ws --workers` and each step of `capacity --workers`.
 //!
 //! The parent starts itself again with the hidden `ws-worker` command, hands each worker its
 //! [`Job`] on standard input (so that no token is seen in a process list) and reads what it
 //! collected from its standard output.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::mode::{Mode, Overrides};
+use crate::mode::Mode;
 use crate::stop::Stop;
 use crate::target::Target;
 use crate::token::Token;
 use crate::watch::{Live, ServerWatch};
-use crate::websocket::{self, Metrics, Raw};
+use crate::websocket::{self, Raw};
 
 /// What one worker is to do.
 #[derive(Clone, Serialize, Deserialize)]
@@ -29,16 +28,91 @@ pub struct Job {
     pub url: String,
     /// Token of the account that is this worker's alone.
     pub token: String,
-    /// The mode in TOML.
-    pub mode: String,
-    /// Connections at the peak.
-    pub connections: usize,
-    /// Length of the run instead of the mode's.
-    pub duration: Option<Duration>,
-    /// Factor on the length of every stage.
+    /// What it plays: its own share.
+    pub mode: Mode,
+    /// Length of the whole run as a multiple of its mode's.
     pub time_scale: f64,
     /// Process of the server.
     pub pid: Option<u32>,
+    /// Token for the server's `/metrics`, where it is read and wants one.
+    pub admin_token: Option<String>,
+}
+
+/// Whose the workers are, and how they see the server.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    program: PathBuf,
+    tokens: Vec<Token>,
+    pid: Option<u32>,
+    admin_token: Option<Token>,
+}
+
+impl Crew {
+    /// So many workers with an account each, of this program.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: no workers, or too few tokens.
+    pub fn new(
+        workers: usize,
+        tokens: Vec<Token>,
+        pid: Option<u32>,
+        admin_token: Option<Token>,
+    ) -> Result<Self, Failure> {
+        if workers == 0 {
+            return Err(Failure::Usage("--workers must be at least 1".to_owned()));
+        }
+        if tokens.len() < workers {
+            return Err(Failure::Usage(format!(
+                "{workers} workers need as many tokens, and there are {}",
+                tokens.len()
+            )));
+        }
+        let program = std::env::current_exe()
+            .map_err(|err| Failure::Incomplete(format!("cannot find this program: {err}")))?;
+        let tokens = tokens.into_iter().take(workers).collect();
+        Ok(Self {
+            program,
+            tokens,
+            pid,
+            admin_token,
+        })
+    }
+
+    /// How many they are.
+    pub fn size(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Plays a mode, with its connections shared out, and adds up what was collected.
+    ///
+    /// # Errors
+    /// Fewer connections than workers, or a worker could not be started or has no result.
+    pub async fn play(&self, mode: &Mode, url: &str, stop: Stop) -> Result<Raw, Failure> {
+        let peak = mode.stages.peak();
+        if peak < self.size() {
+            return Err(Failure::Usage(format!(
+                "{} workers cannot share {peak} connections; use fewer --workers",
+                self.size()
+            )));
+        }
+        let jobs = shares(peak, self.size()).into_iter().zip(&self.tokens);
+        let jobs = jobs.enumerate().map(|(number, (share, token))| Job {
+            number,
+            url: url.to_owned(),
+            token: token.expose().to_owned(),
+            mode: Mode {
+                stages: mode.stages.with_peak(share),
+                ..mode.clone()
+            },
+            time_scale: mode.time_scale,
+            pid: self.pid,
+            admin_token: self
+                .admin_token
+                .as_ref()
+                .map(|token| token.expose().to_owned()),
+        });
+        run(&self.program, jobs.collect(), stop).await
+    }
 }
 
 impl Job {
@@ -48,18 +122,17 @@ impl Job {
     /// Those of [`websocket::play`], or a job that makes no sense.
     pub async fn run(self, stop: Stop) -> Result<Raw, Failure> {
         let usage = |text: String| Failure::Usage(text);
-        let over = Overrides {
-            connections: Some(self.connections),
-            duration: self.duration,
-            time_scale: Some(self.time_scale),
+        let mode = Mode {
+            time_scale: self.time_scale,
+            ..self.mode
         };
-        let mode = Mode::parse("worker", &self.mode, over, &Metrics::default().snapshot());
-        let mode = mode.map_err(|err| usage(err.to_string()))?;
         let target = Target::parse(&self.url).map_err(|err| usage(err.to_string()))?;
         let token = Token::new(&self.token).map_err(|err| usage(err.to_string()))?;
+        let admin = self.admin_token.map(|token| Token::new(&token)).transpose();
+        let admin = admin.map_err(|err| usage(err.to_string()))?;
         let (server, live) = match self.number {
             0 => (
-                ServerWatch::new(&target, self.pid, None).map_err(usage)?,
+                ServerWatch::new(&target, self.pid, admin).map_err(usage)?,
                 Live::start("worker 0", mode.stages.duration()),
             ),
             _ => (ServerWatch::none(), Live::silent()),
@@ -69,7 +142,7 @@ impl Job {
 }
 
 /// The connections of each of `workers` processes.
-pub fn shares(connections: usize, workers: usize) -> Vec<usize> {
+fn shares(connections: usize, workers: usize) -> Vec<usize> {
     let (each, over) = (connections / workers.max(1), connections % workers.max(1));
     (0..workers)
         .map(|number| each + usize::from(number < over))
@@ -80,7 +153,7 @@ pub fn shares(connections: usize, workers: usize) -> Vec<usize> {
 ///
 /// # Errors
 /// A worker could not be started or has no result.
-pub async fn run(program: &Path, jobs: Vec<Job>, mut stop: Stop) -> Result<Raw, Failure> {
+async fn run(program: &Path, jobs: Vec<Job>, mut stop: Stop) -> Result<Raw, Failure> {
     let mut pids = Vec::new();
     let mut waits = Vec::new();
     for job in jobs {

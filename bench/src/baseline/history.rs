@@ -34,7 +34,7 @@ pub fn add_to_history(
             )));
         }
     };
-    let row = row(machine, result, passed);
+    let row = history_row(machine, result, passed);
     if !text.contains(&row) {
         text.push_str(&row);
         ResultFile::prepare(&path)?.write_text(&text)?;
@@ -49,7 +49,8 @@ pub fn history_rows(folder: &Path) -> Vec<String> {
     rows.map(str::to_owned).collect()
 }
 
-fn row(machine: &str, result: &ResultDocument, passed: bool) -> String {
+/// The row of a result, with its line end.
+pub fn history_row(machine: &str, result: &ResultDocument, passed: bool) -> String {
     let millis = |metric: &str| {
         result
             .millis(metric, Statistic::P95)

@@ -326,7 +326,7 @@ fn recommendations(plan: &Plan, steps: &[Step], knee: Option<usize>) -> Extra {
         )),
         (Some(knee), None) => row(format!(
             "Nothing to change: {knee} {unit} keep the promise of the {} tier; climb further with \
-             --levels",
+             --up-to",
             plan.tier
         )),
         (Some(knee), Some(broke)) if !valid(broke) && rejected(broke) == 0.0 => row(format!(

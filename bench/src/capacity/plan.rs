@@ -137,6 +137,27 @@ impl Plan {
         })
     }
 
+    /// The same up to `most` and no further: the steps as they are, and after the last of them
+    /// each twice the one before.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: a number that makes no sense.
+    pub fn up_to(mut self, most: usize) -> Result<Self, Failure> {
+        if most == 0 {
+            return Err(Failure::Usage("--up-to must be at least 1".to_owned()));
+        }
+        let mut next = self.levels.last().copied().unwrap_or(1);
+        self.levels.retain(|level| *level < most);
+        while next < most {
+            next = next.saturating_mul(2);
+            self.levels.push(next.min(most));
+        }
+        if self.levels.last() != Some(&most) {
+            self.levels.push(most);
+        }
+        Ok(self)
+    }
+
     /// The same with another time for which a pong, a delivery or a greeting is waited for.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.mode.traffic.delivery_timeout = patience;
@@ -223,6 +244,17 @@ mod tests {
         for tier in ["free", "pro"] {
             assert!(Plan::new(Raise::Connections, tier, None, &[], Overrides::default()).is_ok());
         }
+    }
+
+    #[test]
+    fn the_steps_go_up_to_what_is_asked_for() {
+        let up_to = |most| plan(Raise::Connections).up_to(most).unwrap().levels;
+        assert_eq!(up_to(15_000)[8..], [1400, 2000, 4000, 8000, 15_000]);
+        assert_eq!(up_to(100), [20, 50, 100]);
+        assert_eq!(up_to(120), [20, 50, 100, 120]);
+        assert_eq!(up_to(2000).last(), Some(&2000));
+        assert_eq!(up_to(2001)[9..], [2000, 2001]);
+        assert!(plan(Raise::Messages).up_to(0).is_err());
     }
 
     #[test]

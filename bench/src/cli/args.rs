@@ -9,7 +9,9 @@ use clap::Args;
 use crate::failure::Failure;
 use crate::target::{Target, TargetError};
 use crate::token::{Token, TokenError};
+use crate::tokens::Tokens;
 use crate::watch::ServerWatch;
+use crate::workers::Crew;
 
 /// A value that is judged after the command line has been read: clap's own complaint would repeat
 /// it, and it may be a secret or contain one.
@@ -64,6 +66,46 @@ impl TokenArgs {
     }
 }
 
+/// Several generator processes instead of one.
+#[derive(Clone, Debug, Args)]
+pub struct WorkerArgs {
+    /// Generator processes. Each has an account of its own, from --tokens or --token-command, and
+    /// its share of the connections.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub workers: usize,
+    /// File with one token on each line, one for each worker.
+    #[arg(long, value_name = "FILE", conflicts_with = "token_command")]
+    pub tokens: Option<PathBuf>,
+    /// Shell command that prints a token, run once for each worker with {user} replaced by a name.
+    #[arg(long, value_name = "COMMAND")]
+    pub token_command: Option<String>,
+}
+
+impl WorkerArgs {
+    /// The workers; `None` where this process does it all with its one token.
+    pub fn crew(&self, watch: &WatchArgs) -> Result<Option<Crew>, Failure> {
+        let tokens = match (&self.token_command, &self.tokens) {
+            (Some(template), _) => Tokens::Command {
+                template: template.clone(),
+                users: self.workers,
+            },
+            (None, Some(path)) => Tokens::File(path.clone()),
+            (None, None) if self.workers == 1 => return Ok(None),
+            (None, None) => {
+                return Err(Failure::Usage(
+                    "--workers needs an account for each: give --tokens or --token-command"
+                        .to_owned(),
+                ));
+            }
+        };
+        if self.workers == 0 {
+            return Err(Failure::Usage("--workers must be at least 1".to_owned()));
+        }
+        let admin = watch.admin()?;
+        Crew::new(self.workers, tokens.read()?, watch.pid, admin).map(Some)
+    }
+}
+
 /// How the server's processor time and memory are read.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
@@ -79,11 +121,14 @@ pub struct WatchArgs {
 impl WatchArgs {
     /// The watch of this server.
     pub fn watch(&self, target: &Target) -> Result<ServerWatch, Failure> {
+        ServerWatch::new(target, self.pid, self.admin()?).map_err(Failure::Usage)
+    }
+
+    fn admin(&self) -> Result<Option<Token>, Failure> {
         let admin = self.admin_token.clone();
-        let admin = admin
+        admin
             .map(|admin| judged("--admin-token", admin))
-            .transpose()?;
-        ServerWatch::new(target, self.pid, admin).map_err(Failure::Usage)
+            .transpose()
     }
 }
 

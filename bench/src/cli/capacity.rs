@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, judged};
+use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, WorkerArgs, judged};
 use super::output::{Output, Verdict, runtime, say, stop_on_signal};
-use crate::capacity::{self, Plan, Raise};
+use crate::capacity::{self, Plan, Players, Raise};
 use crate::failure::Failure;
 use crate::fd_limit;
 use crate::mode::Overrides;
@@ -33,6 +33,11 @@ pub struct CapacityArgs {
     /// Steps of your own, in connections or in messages a second.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
     levels: Option<Vec<usize>>,
+    /// Go on after the last step, each twice the one before, up to this.
+    #[arg(long, value_name = "COUNT", conflicts_with = "levels")]
+    up_to: Option<usize>,
+    #[command(flatten)]
+    workers: WorkerArgs,
     /// Connections of every step when messages are raised.
     #[arg(long, value_name = "COUNT")]
     connections: Option<usize>,
@@ -55,12 +60,21 @@ pub fn run(args: CapacityArgs) -> Result<u8, Failure> {
         time_scale: args.length.time_scale,
     };
     let mut plan = Plan::new(args.raise, &args.tier, args.levels, &args.promise, over)?;
+    if let Some(most) = args.up_to {
+        plan = plan.up_to(most)?;
+    }
     if let Some(patience) = args.patience {
         plan = plan.with_patience(patience);
     }
     let target = judged("--url", args.server.url)?;
-    let token = args.token.judged()?;
-    fd_limit::make_room(plan.most_connections())?;
+    let players = match args.workers.crew(&args.watch)? {
+        Some(crew) => Players::Crew(crew),
+        None => {
+            let token = args.token.judged()?;
+            fd_limit::make_room(plan.most_connections())?;
+            Players::One(token)
+        }
+    };
     let output = Output::prepare(&args.output)?;
     let server = args.watch.watch(&target)?;
     say(&format!(
@@ -71,7 +85,7 @@ pub fn run(args: CapacityArgs) -> Result<u8, Failure> {
     let outcome = runtime()?.block_on(async {
         let stop = stop_on_signal();
         let mut progress = |line: &str| say(&format!("{line}\n"));
-        capacity::run(&plan, &target, &token, &server, &stop, &mut progress).await
+        capacity::run(&plan, &target, &players, &server, &stop, &mut progress).await
     })?;
     let verdict = Verdict::of(&outcome);
     output.finish(

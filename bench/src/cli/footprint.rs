@@ -81,6 +81,22 @@ pub struct FootprintArgs {
     /// Connections of one round of connecting.
     #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
     connects: usize,
+    /// How long sleeping connections are left alone, for idle; a multiple of the server's interval
+    /// of protocol pings.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    idle: Duration,
+    /// Connections of the shard that is woken.
+    #[arg(long, value_name = "COUNT", default_value_t = 500)]
+    wake_connections: usize,
+    /// Users who are woken at once, each with one connection; 10 more of the accounts stay aside.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    wake_users: usize,
+    /// How long users who are awake are measured before the others are woken, and meanwhile.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    wake_window: Duration,
+    /// Connections at each step of growth.
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_values_t = [1_000, 5_000, 15_000])]
+    growth: Vec<usize>,
     /// Longest time for a single step.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     step_timeout: Duration,
@@ -133,6 +149,11 @@ pub fn run(args: FootprintArgs) -> Result<u8, Failure> {
         echo: args.echo,
         pings: args.pings,
         connects: args.connects,
+        idle: args.idle,
+        wake_connections: args.wake_connections,
+        wake_users: args.wake_users,
+        wake_window: args.wake_window,
+        growth: args.growth,
         step_timeout: args.step_timeout,
     };
     plan.check()?;

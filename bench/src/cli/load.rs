@@ -91,13 +91,13 @@ pub struct LoadArgs {
     #[arg(default_value_t = 50)]
     connections: usize,
     /// Events a second, all connections together.
-    #[arg(default_value_t = 100.0)]
+    #[arg(default_value_t = 100.0, allow_negative_numbers = true)]
     event_rate: f64,
     /// Seconds that are measured.
-    #[arg(default_value_t = 30.0)]
+    #[arg(default_value_t = 30.0, allow_negative_numbers = true)]
     duration: f64,
     /// Seconds of the same load before.
-    #[arg(default_value_t = 5.0)]
+    #[arg(default_value_t = 5.0, allow_negative_numbers = true)]
     warmup: f64,
     #[command(flatten)]
     transport: TransportArgs,
@@ -110,13 +110,13 @@ pub struct LeakArgs {
     #[arg(default_value = "http://localhost:3000", value_parser = given_target)]
     server_url: Given<Target, TargetError>,
     /// Minutes that the test takes.
-    #[arg(default_value_t = 5.0)]
+    #[arg(default_value_t = 5.0, allow_negative_numbers = true)]
     duration_minutes: f64,
     /// Seconds between two looks at the server's memory.
-    #[arg(default_value_t = 5.0)]
+    #[arg(default_value_t = 5.0, allow_negative_numbers = true)]
     sampling_seconds: f64,
     /// Actions of the simulated user a minute.
-    #[arg(default_value_t = 10.0)]
+    #[arg(default_value_t = 10.0, allow_negative_numbers = true)]
     activity_rate: f64,
     #[command(flatten)]
     transport: TransportArgs,

@@ -12,7 +12,7 @@ use super::output::{Output, Verdict, runtime, say, stop_on_signal};
 use crate::failure::Failure;
 use crate::fd_limit;
 use crate::script::{self, Credentials, Job, Profile, Scenario};
-use crate::stages::{Stage, Stages};
+use crate::stages::{LONGEST, Stage, Stages};
 use crate::target::{Target, TargetError};
 use crate::token::{Token, TokenError};
 use crate::watch::Live;
@@ -212,6 +212,9 @@ pub fn shape(
         .ok_or_else(|| usage("--time-scale must be a number above 0, such as 0.1"))?;
     if stages.duration().is_zero() {
         return Err(usage("the duration must be longer than zero"));
+    }
+    if stages.duration() > LONGEST {
+        return Err(usage("the duration must be a week at most"));
     }
     let time_scale = stages.relative_to(full.as_secs_f64());
     Ok((stages, time_scale))

@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, judged};
+use super::args::{LengthArgs, OutputArgs, ServerArgs, TokenArgs, WatchArgs, WorkerArgs, judged};
 use super::output::{Output, Verdict, runtime, say, stop_on_signal};
 use crate::failure::{EXIT_PASSED, Failure};
 use crate::fd_limit;
 use crate::mode::{self, Mode, Overrides};
-use crate::target::Target;
-use crate::tokens::Tokens;
 use crate::watch::Live;
 use crate::websocket::{self, Metrics, Outcome};
-use crate::workers::{self, Job};
+use crate::workers::Job;
 
 /// Flags of the WebSocket scenario.
 #[derive(Debug, Args)]
@@ -25,16 +23,8 @@ pub struct WebSocketArgs {
     /// Connections at the peak instead of the mode's.
     #[arg(long, value_name = "COUNT")]
     connections: Option<usize>,
-    /// Generator processes. Each has an account of its own, from --tokens or --token-command, and
-    /// its share of the connections.
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    workers: usize,
-    /// File with one token on each line, one for each worker.
-    #[arg(long, value_name = "FILE", conflicts_with = "token_command")]
-    tokens: Option<PathBuf>,
-    /// Shell command that prints a token, run once for each worker with {user} replaced by a name.
-    #[arg(long, value_name = "COMMAND")]
-    token_command: Option<String>,
+    #[command(flatten)]
+    workers: WorkerArgs,
     #[command(flatten)]
     watch: WatchArgs,
     #[command(flatten)]
@@ -84,11 +74,7 @@ pub fn run(chosen: &Chosen, args: WebSocketArgs) -> Result<u8, Failure> {
     let mode = Mode::parse(&chosen.name(), &text, over, &Metrics::default().snapshot());
     let mode = mode.map_err(|err| Failure::Usage(err.to_string()))?;
     let target = judged("--url", args.server.url.clone())?;
-    let several = args.workers != 1 || args.tokens.is_some() || args.token_command.is_some();
-    let jobs = match several {
-        true => jobs(&args, &mode, text, &target)?,
-        false => Vec::new(),
-    };
+    let crew = args.workers.crew(&args.watch)?;
     let url = target.shown().to_owned();
     let intro = format!(
         "dormouse-bench {}: {} connections, {} against {url}\n\n",
@@ -96,12 +82,10 @@ pub fn run(chosen: &Chosen, args: WebSocketArgs) -> Result<u8, Failure> {
         mode.stages.peak(),
         humantime::format_duration(mode.stages.duration()),
     );
-    let (raw, output) = if several {
-        let program = std::env::current_exe()
-            .map_err(|err| Failure::Incomplete(format!("cannot find this program: {err}")))?;
+    let (raw, output) = if let Some(crew) = crew {
         let output = Output::prepare(&args.output)?;
         say(&intro);
-        let run = async { workers::run(&program, jobs, stop_on_signal()).await };
+        let run = async { crew.play(&mode, &url, stop_on_signal()).await };
         (runtime()?.block_on(run)?, output)
     } else {
         let token = args.token.judged()?;
@@ -123,53 +107,6 @@ pub fn run(chosen: &Chosen, args: WebSocketArgs) -> Result<u8, Failure> {
     output.finish(&mode.name, &outcome, &outcome.report(), verdict)
 }
 
-fn jobs(
-    args: &WebSocketArgs,
-    mode: &Mode,
-    text: String,
-    target: &Target,
-) -> Result<Vec<Job>, Failure> {
-    let tokens = match (&args.token_command, &args.tokens) {
-        (Some(template), _) => Tokens::Command {
-            template: template.clone(),
-            users: args.workers,
-        },
-        (None, Some(path)) => Tokens::File(path.clone()),
-        (None, None) => {
-            return Err(Failure::Usage(
-                "--workers needs an account for each: give --tokens or --token-command".to_owned(),
-            ));
-        }
-    };
-    if args.workers == 0 || args.workers > mode.stages.peak() {
-        return Err(Failure::Usage(
-            "--workers must be at least 1 and at most the number of connections".to_owned(),
-        ));
-    }
-    let tokens = tokens.read()?;
-    if tokens.len() < args.workers {
-        return Err(Failure::Usage(format!(
-            "{} workers need as many tokens, and there are {}",
-            args.workers,
-            tokens.len()
-        )));
-    }
-    let shares = workers::shares(mode.stages.peak(), args.workers);
-    let jobs = shares.into_iter().zip(&tokens).enumerate();
-    Ok(jobs
-        .map(|(number, (connections, token))| Job {
-            number,
-            url: target.shown().to_owned(),
-            token: token.expose().to_owned(),
-            mode: text.clone(),
-            connections,
-            duration: args.length.duration,
-            time_scale: args.length.time_scale.unwrap_or(1.0),
-            pid: args.watch.pid,
-        })
-        .collect())
-}
-
 /// Runs as one worker: the job on standard input, what was collected on standard output.
 ///
 /// # Errors
@@ -177,7 +114,7 @@ fn jobs(
 pub fn worker() -> Result<u8, Failure> {
     let job: Job = serde_json::from_reader(std::io::stdin().lock())
         .map_err(|err| Failure::Usage(format!("this command is for --workers: {err}")))?;
-    fd_limit::make_room(job.connections)?;
+    fd_limit::make_room(job.mode.stages.peak())?;
     let run = async { job.run(stop_on_signal()).await };
     let raw = runtime()?.block_on(run)?;
     let written = serde_json::to_writer(std::io::stdout().lock(), &raw);

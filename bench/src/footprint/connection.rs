@@ -51,6 +51,7 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Frames {
     pub(super) ping: Vec<u8>,
+    pub(super) waking_ping: Vec<u8>,
     pub(super) close: Vec<u8>,
 }
 
@@ -59,6 +60,7 @@ impl Frames {
         let normal = 1000_u16.to_be_bytes();
         Self {
             ping: dialect.ping(),
+            waking_ping: dialect.waking_ping(),
             close: client_frame(Opcode::Close, &normal, [9, 8, 7, 6]),
         }
     }
@@ -78,10 +80,19 @@ impl Connection {
 
     /// Sends a ping.
     pub(super) fn ping(&mut self, frames: &Frames) -> Result<(), Trouble> {
+        self.write(&frames.ping)
+    }
+
+    /// Sends a ping that wakes the shard.
+    pub(super) fn waking_ping(&mut self, frames: &Frames) -> Result<(), Trouble> {
+        self.write(&frames.waking_ping)
+    }
+
+    fn write(&mut self, frame: &[u8]) -> Result<(), Trouble> {
         Ok(socket::write_or_keep(
             &self.socket,
             &mut self.unsent,
-            &frames.ping,
+            frame,
         )?)
     }
 
@@ -194,6 +205,7 @@ impl Connection {
             return Err(Trouble::Dropped(number));
         }
         if !pongs.is_empty() {
+            ears.pinged(number);
             socket::write_or_keep(&self.socket, &mut self.unsent, &pongs)?;
         }
         for _ in 0..pings {

@@ -13,6 +13,8 @@ use crate::token::Token;
 
 /// The exact text that a server may answer without waking the shard (realtime contract, 14).
 pub const PING: &str = r#"{"event":"ping"}"#;
+/// A ping that is not that text, which therefore only the shard can answer.
+pub const WAKING_PING: &str = r#"{"event":"ping","data":{}}"#;
 /// Bytes of a broadcast's payload, as JSON.
 pub const PAYLOAD_BYTES: usize = 200;
 /// Path of the broadcast endpoint (realtime contract, section 11).
@@ -63,6 +65,15 @@ impl Dialect {
     /// An application ping as a frame.
     pub fn ping(&self) -> Vec<u8> {
         client_frame(Opcode::Text, PING.as_bytes(), [0x1d, 0x83, 0x5a, 0xe7])
+    }
+
+    /// A ping in a form that only the shard itself understands, as a frame: it wakes a sleeping one.
+    pub fn waking_ping(&self) -> Vec<u8> {
+        client_frame(
+            Opcode::Text,
+            WAKING_PING.as_bytes(),
+            [0x2e, 0x91, 0x66, 0xc8],
+        )
     }
 
     /// The request for a broadcast to all connections of an account, with a payload of

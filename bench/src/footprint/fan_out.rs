@@ -50,6 +50,18 @@ pub(super) fn once_to_each_account(generator: &mut Generator) -> Result<(), Trou
     Ok(())
 }
 
+/// Sends one broadcast to the first account, over an HTTP connection that is open already, and
+/// returns how long each delivery took.
+///
+/// # Errors
+/// As [`measure`].
+pub(super) fn once(generator: &mut Generator) -> Result<Trend, Trouble> {
+    generator.open_lanes(1)?;
+    let delivered = deliver(generator, 1, 1, 0)?;
+    generator.close_lanes();
+    Ok(delivered.latency)
+}
+
 /// What came of a series of broadcasts.
 struct Delivered {
     count: u64,

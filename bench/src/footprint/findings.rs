@@ -5,8 +5,11 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::comparison::{Comparison, Figures};
+use super::growth::{self, GrowthStep};
+use super::idle::IdleFigures;
 use super::memory::MemoryFigures;
 use super::plan::Plan;
+use super::wake::{RushFigures, WakeFigures};
 use crate::criteria::Judgements;
 use crate::stats::{Snapshot, Summary};
 use crate::table::{Table, format_micros, format_number};
@@ -29,6 +32,14 @@ pub struct Findings {
     pub rounds: usize,
     /// Idle memory, if it was measured.
     pub memory: Option<MemoryFigures>,
+    /// Sleeping connections left alone, if that was measured.
+    pub idle: Option<IdleFigures>,
+    /// One shard woken, if that was measured.
+    pub wake: Option<WakeFigures>,
+    /// Many users woken at once, if that was measured.
+    pub wake_users: Option<RushFigures>,
+    /// A connection among few and many; empty if that was not measured.
+    pub growth: Vec<GrowthStep>,
     /// Server and floor, work by work.
     pub comparisons: Vec<Comparison>,
     /// The figures that goals are made of.
@@ -45,6 +56,10 @@ impl Findings {
             started_at: humantime::format_rfc3339_millis(started_at).to_string(),
             rounds: plan.rounds,
             memory: None,
+            idle: None,
+            wake: None,
+            wake_users: None,
+            growth: Vec::new(),
             comparisons: Vec::new(),
             metrics: Snapshot::default(),
             goals: Judgements {
@@ -68,6 +83,7 @@ impl Findings {
             let slab = Some(memory.kernel_slab_bytes_per_socket);
             metrics.push("memory_kernel_slab_bytes", Summary::Value { value: slab });
         }
+        self.add_sleeping_to(&mut metrics);
         for comparison in &self.comparisons {
             comparison.add_to(&mut metrics);
         }
@@ -78,11 +94,49 @@ impl Findings {
         self.metrics = metrics;
     }
 
+    fn add_sleeping_to(&self, metrics: &mut Snapshot) {
+        let mut push = |name: String, value: f64| {
+            metrics.push(name, Summary::Value { value: Some(value) });
+        };
+        if let Some(idle) = &self.idle {
+            push("idle_cpu_percent".to_owned(), idle.cpu_percent);
+        }
+        if let Some(wake) = &self.wake {
+            push(format!("wake_{}_p50_us", wake.connections), wake.p50_us);
+            push(format!("wake_{}_p99_us", wake.connections), wake.p99_us);
+            push(
+                format!("wake_{}_awake_p99_us", wake.connections),
+                wake.awake_p99_us,
+            );
+        }
+        if let Some(rush) = &self.wake_users {
+            push(format!("wake_{}_users_seconds", rush.users), rush.seconds);
+            push(format!("wake_{}_users_p99_us", rush.users), rush.p99_us);
+            push(
+                format!("wake_{}_users_others_before_p99_us", rush.users),
+                rush.others_before_p99_us,
+            );
+            push(
+                format!("wake_{}_users_others_p99_us", rush.users),
+                rush.others_p99_us,
+            );
+        }
+        growth::add_to(&self.growth, metrics);
+    }
+
     /// The tables.
     pub fn report(&self) -> String {
         let mut text = String::new();
         if let Some(memory) = &self.memory {
             text.push_str(&memory_table(memory));
+            text.push('\n');
+        }
+        if self.idle.is_some() || self.wake.is_some() {
+            text.push_str(&self.sleeping_table());
+            text.push('\n');
+        }
+        if !self.growth.is_empty() {
+            text.push_str(&growth_table(&self.growth));
             text.push('\n');
         }
         if !self.comparisons.is_empty() {
@@ -94,6 +148,64 @@ impl Findings {
         }
         text
     }
+}
+
+impl Findings {
+    fn sleeping_table(&self) -> String {
+        let mut table = Table::new(["asleep", "", "", ""]);
+        let mut row = |cells: [String; 4]| table.row(cells);
+        let time = |micros: f64| format_micros(micros);
+        if let Some(idle) = &self.idle {
+            row([
+                format!("{} connections, {:.0} s", idle.connections, idle.seconds),
+                format!("{:.3}% of a processor", idle.cpu_percent),
+                format!("{} protocol pings answered", idle.protocol_pings),
+                format!(
+                    "{} of {} shards asleep",
+                    idle.shards.asleep, idle.shards.total
+                ),
+            ]);
+        }
+        if let Some(wake) = &self.wake {
+            row([
+                format!("woken by a broadcast to {}", wake.connections),
+                format!("p50 {}", time(wake.p50_us)),
+                format!("p99 {}", time(wake.p99_us)),
+                format!("awake p99 {}", time(wake.awake_p99_us)),
+            ]);
+        }
+        if let Some(rush) = &self.wake_users {
+            row([
+                format!("{} users woken at once", rush.users),
+                format!("all in {:.3} s", rush.seconds),
+                format!("others before p99 {}", time(rush.others_before_p99_us)),
+                format!("others meanwhile p99 {}", time(rush.others_p99_us)),
+            ]);
+        }
+        table.render()
+    }
+}
+
+fn growth_table(steps: &[GrowthStep]) -> String {
+    let mut table = Table::new([
+        "connections",
+        "users",
+        "bytes awake",
+        "bytes asleep",
+        "connect cpu",
+        "ping cpu",
+    ]);
+    for step in steps {
+        table.row([
+            step.connections.to_string(),
+            step.accounts.to_string(),
+            format!("{:.0}", step.awake_bytes),
+            format!("{:.0}", step.asleep_bytes),
+            format!("{:.2}us", step.connect_cpu_us),
+            format!("{:.2}us", step.ping_cpu_us),
+        ]);
+    }
+    table.render()
 }
 
 /// The goals in their notation. A line that cannot be read is a fault that the tests find.
@@ -237,6 +349,18 @@ mod tests {
         ] {
             names.push(format!("{work}_cpu_ratio"));
             names.push(format!("{work}_p99_ratio"));
+        }
+        for name in [
+            "idle_cpu_percent",
+            "wake_500_p99_us",
+            "wake_10000_users_seconds",
+            "wake_10000_users_others_p99_us",
+            "growth_asleep_bytes",
+            "growth_awake_bytes",
+            "growth_connect_cpu_ratio",
+            "growth_ping_cpu_ratio",
+        ] {
+            names.push(name.to_owned());
         }
         names.extend(["connect_cpu_us", "connect_per_second"].map(str::to_owned));
         let mut metrics = Snapshot::default();

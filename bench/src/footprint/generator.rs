@@ -35,6 +35,9 @@ pub(super) trait Ears {
 
     /// A request has been answered.
     fn answered(&mut self, lane: usize, status: u16, body: &[u8], now: Instant);
+
+    /// The server has sent a protocol ping, which has been answered.
+    fn pinged(&mut self, _connection: usize) {}
 }
 
 /// Nobody: for steps in which nothing need be heard.
@@ -231,18 +234,37 @@ impl Generator {
         }
     }
 
+    /// Sends a ping that wakes the shard.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub(super) fn waking_ping(&mut self, connection: usize) -> Result<(), Trouble> {
+        match self.connections.get_mut(connection) {
+            Some(Some(open)) => open.waking_ping(&self.frames),
+            _ => Err(Trouble::Dropped(connection)),
+        }
+    }
+
     /// Lets this much time pass, answering protocol pings meanwhile.
     ///
     /// # Errors
     /// [`Trouble`].
     pub(super) fn rest(&mut self, time: Duration) -> Result<(), Trouble> {
+        self.listen(time, &mut Deaf)
+    }
+
+    /// The same with someone who listens.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub(super) fn listen(&mut self, time: Duration, ears: &mut dyn Ears) -> Result<(), Trouble> {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            self.turn(left.min(LOOK_UP), &mut Deaf)?;
+            self.turn(left.min(LOOK_UP), ears)?;
         }
     }
 

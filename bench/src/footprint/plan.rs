@@ -28,6 +28,20 @@ pub enum Section {
     Echo,
     /// Processor time of handshakes and farewells.
     Connect,
+    /// Processor time of connections that sleep.
+    Idle,
+    /// Latency of what wakes shards, one and thousands at once.
+    Wake,
+    /// Memory and processor time of a connection as their number grows.
+    Growth,
+}
+
+/// How shards are made to sleep and left alone.
+#[derive(Clone, Debug)]
+pub(super) struct SleepPlan {
+    pub(super) admin: Token,
+    pub(super) timeout: Duration,
+    pub(super) settle: Duration,
 }
 
 /// What is to be measured.
@@ -67,6 +81,16 @@ pub struct Plan {
     pub pings: u64,
     /// Connections of one round of connecting.
     pub connects: usize,
+    /// How long sleeping connections are left alone.
+    pub idle: Duration,
+    /// Connections of the shard that is woken.
+    pub wake_connections: usize,
+    /// Users who are woken at once.
+    pub wake_users: usize,
+    /// How long users who are awake are measured before the others are woken, and meanwhile.
+    pub wake_window: Duration,
+    /// Connections at each step of growth.
+    pub growth: Vec<usize>,
     /// Longest time for a single step: opening, a series of broadcasts, closing.
     pub step_timeout: Duration,
 }
@@ -75,6 +99,15 @@ impl Plan {
     /// Whether a section is to be measured.
     pub(super) fn measures(&self, section: Section) -> bool {
         self.sections.contains(&section)
+    }
+
+    /// What sleeping sections need; `None` without an admin token.
+    pub(super) fn sleep(&self) -> Option<SleepPlan> {
+        Some(SleepPlan {
+            admin: self.admin.clone()?,
+            timeout: self.sleep_timeout,
+            settle: self.settle,
+        })
     }
 
     /// Whether anything is compared with the floor.
@@ -90,7 +123,17 @@ impl Plan {
             | Work::Echo { connections, .. }
             | Work::Connect { connections } => connections,
         });
-        memory.into_iter().chain(works).max().unwrap_or(0)
+        let idle = self.measures(Section::Idle).then_some(self.connections);
+        let wake = [self.wake_connections, self.wake_users];
+        let wake = self.measures(Section::Wake).then_some(wake);
+        let growth = self.growth.iter().copied().max();
+        let growth = growth.filter(|_| self.measures(Section::Growth));
+        let sleeping = idle
+            .into_iter()
+            .chain(wake.into_iter().flatten())
+            .chain(growth);
+        let all = memory.into_iter().chain(works).chain(sleeping);
+        all.max().unwrap_or(0)
     }
 
     pub(super) fn memory(&self) -> MemoryPlan {
@@ -147,11 +190,27 @@ impl Plan {
             ("--in-flight", self.in_flight.clone()),
             ("--echo", self.echo.clone()),
             ("--connects", vec![self.connects]),
+            ("--wake-connections", vec![self.wake_connections]),
+            ("--wake-users", vec![self.wake_users]),
+            ("--growth", self.growth.clone()),
         ];
+        let sleeping = [Section::Idle, Section::Wake, Section::Growth];
+        let sleeping = sleeping.into_iter().any(|section| self.measures(section));
         match all.into_iter().find(|(_, numbers)| numbers.contains(&0)) {
             Some((flag, _)) => Err(Failure::Usage(format!("{flag} must be at least 1"))),
             None if self.step_timeout.is_zero() => Err(Failure::Usage(
                 "--step-timeout must be longer than zero".to_owned(),
+            )),
+            None if self.idle.is_zero() || self.wake_window.is_zero() => Err(Failure::Usage(
+                "--idle and --wake-window must be longer than zero".to_owned(),
+            )),
+            None if !self.growth.is_sorted_by(|less, more| less < more) => Err(Failure::Usage(
+                "--growth must be numbers that rise, such as 1000,5000,15000".to_owned(),
+            )),
+            None if sleeping && self.admin.is_none() => Err(Failure::Usage(
+                "idle, wake and growth need to see whether shards sleep; give the admin's token \
+                 with --admin-token"
+                    .to_owned(),
             )),
             None => Ok(()),
         }

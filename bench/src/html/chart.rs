@@ -123,7 +123,8 @@ fn grid(svg: &mut String, y: f64, label: &str) {
          <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
         LEFT - 6.0,
         y + 4.0,
-        escape(label)
+        // Ticks are round numbers: 300ms says it.
+        escape(&label.replace(".00", ""))
     );
 }
 

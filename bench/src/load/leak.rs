@@ -34,8 +34,21 @@ struct Rule {
     r_squared: f64,
     critical: f64,
     samples: usize,
+    settling_share: f64,
+    #[serde(with = "humantime_serde")]
+    settling: Duration,
+    #[serde(with = "humantime_serde")]
+    least: Duration,
     thresholds: Vec<String>,
     criteria: Vec<CriterionText>,
+}
+
+impl Rule {
+    /// How much of the beginning of a run is not judged, in whole seconds.
+    fn settled(&self, duration: Duration) -> Duration {
+        let settled = duration.mul_f64(self.settling_share).min(self.settling);
+        Duration::from_secs(settled.as_secs())
+    }
 }
 
 /// What a leak run is to do.
@@ -137,7 +150,15 @@ fn judge(
     started_at: SystemTime,
     interrupted: bool,
 ) -> Result<Outcome, Failure> {
-    let line = regression(memory).filter(|_| memory.len() >= rule.samples);
+    let settled = rule.settled(plan.duration);
+    let judged: Vec<(f64, f64)> = memory
+        .iter()
+        .copied()
+        .filter(|sample| sample.0 >= settled.as_secs_f64())
+        .collect();
+    // A try-out passes no verdict: a few seconds tell nothing of an hour.
+    let try_out = plan.time_scale < 1.0 && plan.duration < rule.least;
+    let line = regression(&judged).filter(|_| judged.len() >= rule.samples && !try_out);
     let slope = line.map(|line| line.slope * 3_600.0 / MB);
     let r_squared = line.map(|line| line.r_squared);
     let leaking = slope
@@ -159,7 +180,7 @@ fn judge(
     metrics.push("memory_min_mb", value(fold(f64::min)));
     metrics.push("memory_leak_rate_mb_per_hour", value(slope));
     metrics.push("memory_r_squared", value(r_squared));
-    metrics.push("memory_samples", value(Some(memory.len() as f64)));
+    metrics.push("memory_samples", value(Some(judged.len() as f64)));
     if let Some(leaking) = leaking {
         let mut detected = Counter::default();
         detected.add(u64::from(leaking));
@@ -169,9 +190,11 @@ fn judge(
     let mut summary = Extra::new("Server memory (resident)", &["", ""]);
     let mut row = |name: &str, text: String| summary.rows.push(vec![name.to_owned(), text]);
     let verdict = match (leaking, slope) {
+        (None, _) if try_out => "NOT TOLD: too short for a verdict".to_owned(),
         (None, _) => format!(
-            "NOT TOLD: {} samples, {} needed",
-            memory.len(),
+            "NOT TOLD: {} samples after the first {}, {} needed",
+            judged.len(),
+            humantime::format_duration(settled),
             rule.samples
         ),
         (Some(true), Some(slope)) if slope > rule.critical => "✗ YES, CRITICAL".to_owned(),
@@ -214,7 +237,10 @@ fn judge(
         })
     });
     let criteria = criteria.collect::<Result<Vec<_>, Failure>>()?;
-    let judgements = Judgements::of(&metrics, &thresholds, &criteria);
+    let judgements = match try_out {
+        true => Judgements::of(&metrics, &[], &[]),
+        false => Judgements::of(&metrics, &thresholds, &criteria),
+    };
     let outcome = Outcome {
         scenario: format!(
             "leak-{}-{}m",
@@ -250,16 +276,20 @@ mod tests {
     use crate::watch::Series;
 
     fn judged(memory: &[(f64, f64)]) -> (bool, String) {
+        judged_after(memory, Duration::from_secs(3600), 1.0)
+    }
+
+    fn judged_after(memory: &[(f64, f64)], duration: Duration, time_scale: f64) -> (bool, String) {
         let rule: Rule = toml::from_str(RULE).unwrap();
         let plan = LeakPlan {
             target: Target::parse("http://h").unwrap(),
             transport: Transport::WebSocket {
                 token: Token::new("t").unwrap(),
             },
-            duration: Duration::from_secs(3600),
+            duration,
             sampling: Duration::from_secs(10),
             activity: 10.0,
-            time_scale: 1.0,
+            time_scale,
         };
         let watched = crate::watch::Watched {
             series: Series::default(),
@@ -306,10 +336,35 @@ mod tests {
 
     #[test]
     fn too_few_samples_prove_nothing_and_do_not_pass() {
-        let (passed, report) = judged(&hour(|_| 1.0)[..9]);
+        // The first five minutes are not judged.
+        let (passed, report) = judged(&hour(|_| 1.0)[..14]);
         assert!(
-            !passed && report.contains("NOT TOLD: 9 samples, 10 needed"),
+            !passed && report.contains("NOT TOLD: 9 samples after the first 5m, 10 needed"),
             "{report}"
+        );
+    }
+
+    #[test]
+    fn what_a_server_fills_at_its_start_is_no_leak() {
+        let (passed, report) = judged(&hour(|minute| match minute {
+            minute if minute < 5.0 => 100.0 + minute * 20.0,
+            _ => 200.0,
+        }));
+        assert!(passed && report.contains("✓ NO"), "{report}");
+    }
+
+    #[test]
+    fn a_try_out_passes_no_verdict_and_a_short_run_of_ones_own_does() {
+        let climbing = hour(|minute| 100.0 + minute);
+        let short = Duration::from_secs(6);
+        let (passed, report) = judged_after(&climbing, short, 0.02);
+        assert!(passed && report.contains("NOT TOLD: too short"), "{report}");
+        let (passed, _) = judged_after(&climbing, short, 1.0);
+        assert!(!passed);
+        let (passed, _) = judged_after(&climbing, Duration::from_secs(300), 0.1);
+        assert!(
+            !passed,
+            "five minutes are a verdict, whatever they were shortened from"
         );
     }
 }

@@ -101,6 +101,25 @@ fn a_time_scale_shortens_every_stage_and_must_make_sense() {
 }
 
 #[test]
+fn sizes_that_make_no_sense_are_refused() {
+    let refuse = |over| {
+        let mode = Mode::named("scale", over, &metrics());
+        mode.unwrap_err().to_string()
+    };
+    let connections = |connections| Overrides {
+        connections: Some(connections),
+        ..Overrides::default()
+    };
+    assert!(refuse(connections(0)).contains("at least one connection"));
+    assert!(refuse(connections(usize::MAX)).contains("at most a million connections"));
+    let forever = Overrides {
+        duration: Some(Duration::from_secs(8 * 86_400)),
+        ..Overrides::default()
+    };
+    assert!(refuse(forever).contains("a week at most"));
+}
+
+#[test]
 fn an_unknown_mode_names_the_known_ones() {
     let err = Mode::named("smok", Overrides::default(), &metrics()).unwrap_err();
     assert!(

@@ -1,6 +1,8 @@
 //! The tables of the performance document, in the layout of the load-test documents.
 
 mod endurance;
+mod footprint;
+mod limits;
 mod reliability;
 mod requests;
 mod sockets;
@@ -16,8 +18,11 @@ use crate::table::format_number;
 type Make = fn(&Results) -> String;
 
 /// The blocks by name.
-pub(super) const NAMES: [(&str, Make); 14] = [
-    ("footprint", sockets::footprint),
+pub(super) const NAMES: [(&str, Make); 17] = [
+    ("footprint", footprint::footprint),
+    ("sleeping", footprint::sleeping),
+    ("growth", footprint::growth),
+    ("others", footprint::others),
     ("ws", sockets::websocket),
     ("extreme", sockets::extreme),
     ("capacity", sockets::capacity),
@@ -26,7 +31,7 @@ pub(super) const NAMES: [(&str, Make); 14] = [
     ("load", endurance::load),
     ("leak", endurance::leak),
     ("resources", endurance::resources),
-    ("limits", endurance::limits),
+    ("limits", limits::limits),
     ("history", endurance::history),
     ("hostile", reliability::hostile),
     ("faults", reliability::faults),

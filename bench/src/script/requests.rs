@@ -39,6 +39,8 @@ pub(super) struct Sender {
     metrics: Mutex<Metrics>,
     busy: AtomicU64,
     peak: AtomicU64,
+    /// Turns of all users so far.
+    turns: AtomicU64,
 }
 
 /// A user that is at work.
@@ -93,6 +95,7 @@ impl Sender {
             credentials,
             busy: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
         })
     }
 
@@ -168,7 +171,8 @@ impl Sender {
     /// One turn of a user, due at `due`; returns when its next is due.
     pub(super) async fn iterate(&self, user: usize, turn: u64, due: Instant) -> Instant {
         let pause = self.scenario.pause.at(spread(user, turn, 1));
-        let Some(group) = self.scenario.group(spread(user, turn, 0)) else {
+        let place = self.turns.fetch_add(1, Ordering::Relaxed);
+        let Some(group) = self.scenario.group(place) else {
             return due + pause;
         };
         let began = Instant::now();

@@ -175,6 +175,8 @@ pub struct Scenario {
     pub(super) timeout: Duration,
     pub(super) names: Names,
     pub(super) groups: Vec<Group>,
+    /// The groups of successive turns, each as often as its weight says.
+    order: Vec<usize>,
     thresholds: Vec<String>,
     criteria: Vec<(String, Vec<String>)>,
     /// The names of those that only the scenario's own number of users can meet.
@@ -344,6 +346,7 @@ impl Scenario {
             pause: file.pause,
             timeout: file.timeout,
             names: file.names,
+            order: order(&groups),
             groups,
             thresholds: file.thresholds,
             full_only: {
@@ -378,14 +381,11 @@ impl Scenario {
         requests.map(|request| request.name.clone()).collect()
     }
 
-    /// The group of a turn, given a number between 0 and 1.
-    pub(super) fn group(&self, share: f64) -> Option<&Group> {
-        let total: u32 = self.groups.iter().map(|group| group.weight).sum();
-        let mut place = share * f64::from(total);
-        self.groups.iter().find(|group| {
-            place -= f64::from(group.weight);
-            place < 0.0
-        })
+    /// The group of a turn, counted over all users together: even a short run with one user
+    /// reaches every endpoint, and every run has the mix that the weights say.
+    pub(super) fn group(&self, turn: u64) -> Option<&Group> {
+        let place = turn.checked_rem(self.order.len() as u64)?;
+        self.groups.get(*self.order.get(place as usize)?)
     }
 
     /// The thresholds and criteria for so many users at the peak.
@@ -422,6 +422,30 @@ impl Scenario {
             criteria.collect::<Result<_, Failure>>()?,
         ))
     }
+}
+
+/// Every group as often as its weight says, spread evenly: whoever is furthest behind its share of
+/// the turns so far comes next.
+fn order(groups: &[Group]) -> Vec<usize> {
+    let total: u32 = groups.iter().map(|group| group.weight).sum();
+    let mut given = vec![0_u32; groups.len()];
+    let mut order = Vec::with_capacity(total as usize);
+    for turn in 1..=u64::from(total) {
+        let lag = |place: usize| {
+            let due = groups.get(place).map_or(0, |group| u64::from(group.weight)) * turn;
+            let had = given.get(place).map_or(0, |given| u64::from(*given)) * u64::from(total);
+            due as i64 - had as i64
+        };
+        // Of those equally far behind, the first.
+        let Some(next) = (0..groups.len()).rev().max_by_key(|place| lag(*place)) else {
+            break;
+        };
+        if let Some(given) = given.get_mut(next) {
+            *given += 1;
+        }
+        order.push(next);
+    }
+    order
 }
 
 fn read(

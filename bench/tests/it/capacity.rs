@@ -1,6 +1,6 @@
 //! The capacity scenario against a fake server that refuses past a number of connections.
 
-use crate::fake_server::{FakeServer, Faults, TOKEN};
+use crate::fake_server::{FakeServer, Faults, SECOND_TOKEN, TOKEN};
 use crate::program::{read, refusal, run};
 
 /// The free tier's without its latency: a test must not judge the machine.
@@ -87,7 +87,16 @@ async fn messages_can_be_raised_and_nonsense_is_named() {
     .await;
     let report = String::from_utf8(output.stdout).unwrap();
     assert!(report.contains("40 messages/s: p95"), "{report}");
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["capacity", "--workers", "2"],
+            "--workers needs an account for each",
+        ),
+        (
+            &["capacity", "--workers", "0", "--token-command", "echo x"],
+            "--workers must be at least 1",
+        ),
+        (&["capacity", "--up-to", "0"], "--up-to must be at least 1"),
         (
             &["capacity", "--tier", "gold"],
             "unknown tier \"gold\"; use enterprise, free, pro",
@@ -103,4 +112,34 @@ async fn messages_can_be_raised_and_nonsense_is_named() {
         assert_eq!(code, 2, "{line}");
         assert!(line.contains(text), "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_share_the_connections_of_a_step() {
+    let server = FakeServer::start(Faults::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("result.json");
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, format!("{TOKEN}\n{SECOND_TOKEN}\n")).unwrap();
+    let url = server.url();
+    let capacity = |levels: &'static str| {
+        let mut args = vec!["capacity", "--url", &url, "--workers", "2", "--tokens"];
+        args.extend([tokens.to_str().unwrap(), "--tier", "free"]);
+        args.extend(["--promise", PROMISE, "--patience", "20s"]);
+        args.extend(["--time-scale", "0.05", "--levels", levels]);
+        args.extend(["--out", out.to_str().unwrap()]);
+        args
+    };
+    let output = run(&capacity("5,8")).await;
+    let report = String::from_utf8(output.stdout).unwrap();
+    let metrics = &read(&out)["metrics"];
+    assert_eq!(metrics["capacity_knee"]["value"], 8.0, "{report}");
+    assert_eq!(metrics["capacity_peak_connections"]["value"], 8.0);
+
+    let (code, line) = refusal(&capacity("1")).await;
+    assert_eq!(code, 2, "{line}");
+    assert!(
+        line.contains("2 workers cannot share 1 connections"),
+        "{line}"
+    );
 }

@@ -156,8 +156,16 @@ pub fn now() -> u64 {
         .as_millis() as u64
 }
 
+/// Tokens of any number of further users begin so.
+pub const USER_TOKEN: &str = "user.token.";
+
 fn known(token: &str) -> bool {
-    [TOKEN, SECOND_TOKEN].contains(&token)
+    [TOKEN, SECOND_TOKEN].contains(&token) || token.starts_with(USER_TOKEN)
+}
+
+/// A ping, in the form that every server answers or in the one that only a shard does.
+fn is_ping(text: &str) -> bool {
+    [r#"{"event":"ping"}"#, r#"{"event":"ping","data":{}}"#].contains(&text)
 }
 
 pub fn nth(every: Option<u64>, count: u64) -> bool {
@@ -419,7 +427,7 @@ impl Hub {
         let mut pings = 0;
         while let Some(Ok(message)) = source.next().await {
             match message {
-                Message::Text(text) if text.as_str() == r#"{"event":"ping"}"# => {
+                Message::Text(text) if is_ping(text.as_str()) => {
                     pings += 1;
                     if self.faults.cut_at_ping == Some(pings) {
                         writer.abort();

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::Value;
 
-use crate::fake_server::{FakeServer, Faults, TOKEN};
+use crate::fake_server::{FakeServer, Faults, TOKEN, USER_TOKEN};
 use crate::program::{program, read, refusal, run};
 
 /// A floor server of the test's own; ends with its standard input.
@@ -210,6 +210,104 @@ async fn sleep_is_awaited_and_its_absence_is_a_goal_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sleeping_and_waking_are_measured_with_every_answer_accounted_for() {
+    let pid = std::process::id().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("footprint.json");
+    let tokens = folder.path().join("tokens");
+    let users: Vec<String> = (0..15).map(|user| format!("{USER_TOKEN}{user}")).collect();
+    std::fs::write(&tokens, users.join("\n")).unwrap();
+    let server = FakeServer::start(Faults {
+        sleep_at_look: Some(1),
+        ..Faults::default()
+    })
+    .await;
+    let url = server.url();
+    let sections = [
+        "--sections",
+        "idle,wake,growth",
+        "--admin-token",
+        "admin.token",
+        "--idle",
+        "100ms",
+        "--wake-connections",
+        "8",
+        "--wake-users",
+        "50",
+        "--wake-window",
+        "200ms",
+        "--growth",
+        "15,40",
+    ];
+    let given = [
+        "--tokens",
+        tokens.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let output = run(&small(&url, &pid, &[&sections[..], &given].concat())).await;
+    let report = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}{errors}");
+
+    let result = read(&out);
+    assert_eq!(result["idle"]["connections"], 60);
+    assert_eq!(result["idle"]["accounts"], 15);
+    assert!(result["idle"]["cpuPercent"].as_f64().unwrap() >= 0.0);
+    assert_eq!(result["wake"]["connections"], 8);
+    assert_eq!(result["wake"]["rounds"], 3);
+    // This server's overview never tells of a shard awake.
+    assert_eq!(result["wake"]["woken"], 0);
+    // Ten of the fifteen users stay aside.
+    assert_eq!(result["wakeUsers"]["users"], 5);
+    for figure in ["seconds", "p99Us", "othersBeforeP99Us", "othersP99Us"] {
+        let value = result["wakeUsers"][figure].as_f64();
+        assert!(value.unwrap() > 0.0, "{figure}: {result}");
+    }
+    let steps = result["growth"].as_array().unwrap();
+    let sizes: Vec<_> = steps
+        .iter()
+        .map(|step| (step["connections"].as_u64(), step["accounts"].as_u64()))
+        .collect();
+    assert_eq!(sizes, [(Some(15), Some(15)), (Some(40), Some(15))]);
+    for metric in [
+        "idle_cpu_percent",
+        "wake_8_p99_us",
+        "wake_5_users_seconds",
+        "growth_40_ping_cpu_us",
+        "growth_asleep_bytes",
+    ] {
+        assert!(result["metrics"][metric]["value"].is_number(), "{metric}");
+    }
+    for line in [
+        "idle connections=60 accounts=15",
+        "wake_users users=5 rounds=3",
+        "growth connections=40",
+    ] {
+        assert!(report.contains(line), "{line} in {report}");
+    }
+
+    // One account alone cannot be woken beside others.
+    let one = ["--token", TOKEN];
+    let output = run(&small(&url, &pid, &[&sections[..], &one].concat())).await;
+    let report = String::from_utf8(output.stdout).unwrap();
+    let missing = "wake_users=not_measured (give many accounts";
+    assert!(report.contains(missing), "{report}");
+
+    let server = FakeServer::start(Faults {
+        sleep_at_look: Some(u64::MAX),
+        ..Faults::default()
+    })
+    .await;
+    let url = server.url();
+    let never = ["--sleep-timeout", "100ms"];
+    let (code, line) = refusal(&small(&url, &pid, &[&sections[..], &one, &never].concat())).await;
+    assert_eq!(code, 1, "{line}");
+    let missing = "only 0 of 1 shards fell asleep within 100ms";
+    assert!(line.contains(missing), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_end_the_measurement_with_their_name() {
     let pid = std::process::id().to_string();
     let fan_out = [
@@ -381,6 +479,16 @@ async fn what_cannot_be_measured_is_refused_before_it_begins() {
             ],
             6,
             "file descriptors and may open",
+        ),
+        (
+            small(&url, &pid, &["--token", "t", "--sections", "idle"]),
+            2,
+            "give the admin's token with --admin-token",
+        ),
+        (
+            small(&url, &pid, &["--token", "t", "--growth", "5,3"]),
+            2,
+            "--growth must be numbers that rise",
         ),
         (
             small(&url, &pid, &["--token", "t", "--out", "/nowhere/x.json"]),

@@ -202,13 +202,23 @@ async fn what_cannot_be_run_is_named() {
     .await;
     let (url, bare) = (server.url(), bare.url());
     let plain = ["--transport", "websocket"];
-    let cases: [(Vec<&str>, i32, &str); 8] = [
+    let cases: [(Vec<&str>, i32, &str); 10] = [
         (vec!["load", &bare], 5, "has no GET /socket.io/"),
         (vec!["load", &url, "1"], 2, "connections must be at least 2"),
         (
             vec!["load", &url, "10", "0"],
             2,
             "event_rate must be a number from",
+        ),
+        (
+            vec!["load", &url, "10", "-1"],
+            2,
+            "event_rate must be a number from",
+        ),
+        (
+            vec!["load", &url, "ten"],
+            2,
+            "invalid value 'ten' for '[CONNECTIONS]': invalid digit found in string; see --help",
         ),
         (
             vec!["load", &url, "10", "10", "NaN"],

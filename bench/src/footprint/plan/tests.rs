@@ -26,6 +26,11 @@ fn plan() -> Plan {
         echo: vec![10],
         pings: 1_000,
         connects: 2_000,
+        idle: Duration::from_secs(60),
+        wake_connections: 500,
+        wake_users: 10_000,
+        wake_window: Duration::from_secs(2),
+        growth: vec![1_000, 5_000, 15_000],
         step_timeout: Duration::from_secs(30),
     }
 }

@@ -14,14 +14,36 @@ pub(super) fn load(results: &Results) -> String {
     let mut table = Markdown::new(&[
         "Run",
         "Connection success",
-        "Connection time p95",
-        "Event latency p50",
-        "p95",
-        "p99",
+        "Connection time avg / p50 / p95 / p99",
+        "Event latency avg / p50 / p95 / p99 / max",
         "Loss",
+        "Disconnections",
         "Deliveries",
+        "Server memory before / peak / after",
         "Verdict",
     ]);
+    let of = |result, metric, statistics: &[Statistic]| {
+        let parts: Vec<String> = statistics
+            .iter()
+            .map(|statistic| millis(result, metric, *statistic))
+            .collect();
+        parts.join(" / ")
+    };
+    let (few, all) = (
+        [
+            Statistic::Mean,
+            Statistic::P50,
+            Statistic::P95,
+            Statistic::P99,
+        ],
+        [
+            Statistic::Mean,
+            Statistic::P50,
+            Statistic::P95,
+            Statistic::P99,
+            Statistic::Max,
+        ],
+    );
     for (name, result) in runs {
         let result = Some(result);
         let received =
@@ -29,12 +51,22 @@ pub(super) fn load(results: &Results) -> String {
         table.row([
             name.to_owned(),
             percent(result, "connection_success_rate"),
-            millis(result, "connection_time", Statistic::P95),
-            millis(result, "event_latency", Statistic::P50),
-            millis(result, "event_latency", Statistic::P95),
-            millis(result, "event_latency", Statistic::P99),
+            of(result, "connection_time", &few),
+            of(result, "event_latency", &all),
             percent(result, "event_loss_rate"),
+            percent(result, "disconnection_rate"),
             shown(received, ""),
+            result.and_then(|result| result.server).map_or_else(
+                || "-".to_owned(),
+                |server| {
+                    let parts = [
+                        server.memory_before_bytes,
+                        server.memory_peak_bytes,
+                        server.memory_after_bytes,
+                    ];
+                    parts.map(mebibytes).join(" / ")
+                },
+            ),
             result.map_or_else(dash, verdict),
         ]);
     }
@@ -50,6 +82,9 @@ pub(super) fn leak(results: &Results) -> String {
         "Run",
         "Initial",
         "Final",
+        "Average",
+        "Max",
+        "Min",
         "Leak rate",
         "R²",
         "Samples",
@@ -67,6 +102,9 @@ pub(super) fn leak(results: &Results) -> String {
             name.to_owned(),
             shown(value("memory_initial_mb"), " MB"),
             shown(value("memory_final_mb"), " MB"),
+            shown(value("memory_average_mb"), " MB"),
+            shown(value("memory_max_mb"), " MB"),
+            shown(value("memory_min_mb"), " MB"),
             shown(value("memory_leak_rate_mb_per_hour"), " MB/h"),
             value("memory_r_squared").map_or_else(dash, |r_squared| format!("{r_squared:.3}")),
             shown(value("memory_samples"), ""),
@@ -81,9 +119,11 @@ pub(super) fn leak(results: &Results) -> String {
     table.0
 }
 
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", format_number(bytes as f64 / f64::from(1 << 20)))
+}
+
 pub(super) fn resources(results: &Results) -> String {
-    let mebibytes =
-        |bytes: u64| format!("{} MiB", format_number(bytes as f64 / f64::from(1 << 20)));
     let runs = results.named(|_| true);
     let mut table = Markdown::new(&[
         "Run",
@@ -116,86 +156,6 @@ pub(super) fn resources(results: &Results) -> String {
         true => table.0,
         false => "Not run.\n".to_owned(),
     }
-}
-
-/// The most that was held of each resource, over all results.
-pub(super) fn limits(results: &Results) -> String {
-    type Of = fn(&crate::document::ResultDocument) -> Option<f64>;
-    fn highest_rate(result: &crate::document::ResultDocument, names: &[&str]) -> Option<f64> {
-        let samples = result.series.samples.iter();
-        let rates =
-            samples.flat_map(|sample| names.iter().filter_map(|n| sample.per_second.get(*n)));
-        rates.copied().reduce(f64::max)
-    }
-    let rows: [(&str, Of, &str); 6] = [
-        (
-            "WebSocket connections at once",
-            |result| {
-                let scripted = result.metrics.get("http_reqs").is_some();
-                (!scripted)
-                    .then(|| result.peak() as f64)
-                    .filter(|peak| *peak > 0.0)
-            },
-            "",
-        ),
-        (
-            "Clients with HTTP requests at once",
-            |result| result.statistic("vus_max", Statistic::Value),
-            "",
-        ),
-        (
-            "HTTP requests a second",
-            |result| highest_rate(result, &["http_reqs"]),
-            "/s",
-        ),
-        (
-            "Messages delivered a second",
-            |result| {
-                let names = [
-                    "ws_messages_received",
-                    "messages_received",
-                    "events_received",
-                ];
-                highest_rate(result, &names)
-            },
-            "/s",
-        ),
-        (
-            "Server memory",
-            |result| {
-                result
-                    .server
-                    .map(|server| server.memory_peak_bytes as f64 / f64::from(1 << 20))
-            },
-            " MiB",
-        ),
-        (
-            "Server processors",
-            |result| {
-                result
-                    .series
-                    .samples
-                    .iter()
-                    .filter_map(|sample| sample.server_cpu)
-                    .reduce(f64::max)
-            },
-            "",
-        ),
-    ];
-    let mut table = Markdown::new(&["Resource", "Most that was held", "In"]);
-    for (name, of, unit) in rows {
-        let most = results
-            .named(|_| true)
-            .into_iter()
-            .filter_map(|(run, result)| Some((of(result)?, run.to_owned())))
-            .max_by(|left, right| left.0.total_cmp(&right.0));
-        table.row([
-            name.to_owned(),
-            shown(most.as_ref().map(|most| most.0), unit),
-            most.map_or_else(|| "-".to_owned(), |most| most.1),
-        ]);
-    }
-    table.0
 }
 
 pub(super) fn history(results: &Results) -> String {

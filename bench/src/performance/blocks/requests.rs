@@ -38,6 +38,7 @@ pub(super) fn http(results: &Results) -> String {
         true => "Not run.\n\n".to_owned(),
         false => format!("{}\n", table.0),
     };
+    let _ = writeln!(text, "{}", acceptance(results));
     let rows = [
         ("`/health`", "health", 50, 100),
         ("`/v1/sessions` (list)", "sessions_list", 200, 400),
@@ -78,6 +79,54 @@ pub(super) fn http(results: &Results) -> String {
     }
     text.push_str(&table.0);
     text
+}
+
+/// The acceptance criteria of HAP-19, of the run of all endpoints with a hundred users.
+fn acceptance(results: &Results) -> String {
+    let result = results.newest("http-full-api-average");
+    let value = |metric| result.and_then(|result| result.statistic(metric, Statistic::Value));
+    let mut table = Markdown::new(&["Metric", "Target", "Measured", "Status"]);
+    let per_minute = value("http_request_rate").map(|rate| (rate * 60.0).round());
+    for (name, target, measured, metric) in [
+        (
+            "Concurrent Users",
+            "100+ sustained",
+            shown(value("vus_max"), ""),
+            "vus_max",
+        ),
+        (
+            "Request Rate",
+            "1,000+ req/min",
+            shown(per_minute, "/min"),
+            "http_request_rate",
+        ),
+        (
+            "P95 Response Time",
+            "< 500ms",
+            millis(result, "http_req_duration", Statistic::P95),
+            "http_req_duration",
+        ),
+        (
+            "P99 Response Time",
+            "< 1000ms",
+            millis(result, "http_req_duration", Statistic::P99),
+            "http_req_duration",
+        ),
+        (
+            "Error Rate",
+            "< 1%",
+            percent(result, "http_req_failed"),
+            "http_req_failed",
+        ),
+    ] {
+        table.row([
+            name.to_owned(),
+            target.to_owned(),
+            measured,
+            status(result, metric),
+        ]);
+    }
+    table.0
 }
 
 /// A row of the events tables: label, target, metric, statistic.

@@ -1,110 +1,13 @@
-//! Connections: what they cost, and the WebSocket modes.
+//! The WebSocket modes, hundreds of connections of one user, and capacity.
 
 use std::fmt::Write as _;
 
-use super::{Markdown, millis, percent, shown, status, verdict};
+use super::{Markdown, millis, percent, status, verdict};
 use crate::document::ResultDocument;
 use crate::stats::Statistic;
-use crate::table::format_number;
+use crate::table::{format_number, mark};
 
 use crate::performance::Results;
-
-pub(super) fn footprint(results: &Results) -> String {
-    let (one, two) = (
-        results.newest("footprint"),
-        results.newest("footprint-2-workers"),
-    );
-    let value = |result: Option<&ResultDocument>, metric: &str| {
-        result.and_then(|result| result.statistic(metric, Statistic::Value))
-    };
-    let rows = [
-        (
-            "resident bytes of a sleeping connection",
-            "memory_asleep_bytes",
-            "",
-            "",
-        ),
-        (
-            "resident bytes of an awake connection",
-            "memory_awake_bytes",
-            "",
-            "",
-        ),
-        (
-            "kernel's slab for a socket, bytes",
-            "memory_kernel_slab_bytes",
-            "",
-            "",
-        ),
-        (
-            "CPU per delivery, 10 connections",
-            "fan_out_10",
-            "cpu",
-            " µs",
-        ),
-        (
-            "CPU per delivery, 1,000 connections",
-            "fan_out_1000",
-            "cpu",
-            " µs",
-        ),
-        (
-            "CPU per delivery, 10,000 connections",
-            "fan_out_10000",
-            "cpu",
-            " µs",
-        ),
-        (
-            "… 1,000 connections, 8 broadcasts in flight",
-            "fan_out_1000_in_flight_8",
-            "cpu",
-            " µs",
-        ),
-        (
-            "… 10,000 connections, 8 in flight",
-            "fan_out_10000_in_flight_8",
-            "cpu",
-            " µs",
-        ),
-        (
-            "p99 of a delivery, 1,000 connections",
-            "fan_out_1000",
-            "p99",
-            " ms",
-        ),
-        ("CPU per ping, 10 connections", "echo_10", "cpu", " µs"),
-        ("CPU per ping, 1,000 connections", "echo_1000", "cpu", " µs"),
-        ("CPU per connect", "connect", "cpu", " µs"),
-        ("CPU per disconnect", "disconnect", "cpu", " µs"),
-    ];
-    let mut table = Markdown::new(&["", "Dormouse", "÷ floor", "÷ floor, 2 workers"]);
-    for (name, metric, part, unit) in rows {
-        let cells = match part {
-            "" => {
-                let bytes = |result| value(result, metric).map(f64::round);
-                [
-                    shown(bytes(one), ""),
-                    "-".to_owned(),
-                    shown(bytes(two), " (bytes)"),
-                ]
-            }
-            part => {
-                let of = |result| {
-                    let micros = value(result, &format!("{metric}_{part}_us"));
-                    micros.map(|micros| if unit == " ms" { micros / 1e3 } else { micros })
-                };
-                let ratio = |result| value(result, &format!("{metric}_{part}_ratio"));
-                [
-                    shown(of(one), unit),
-                    shown(ratio(one), ""),
-                    shown(ratio(two), ""),
-                ]
-            }
-        };
-        table.row(std::iter::once(name.to_owned()).chain(cells));
-    }
-    table.0
-}
 
 pub(super) fn websocket(results: &Results) -> String {
     let mut text = String::new();
@@ -168,20 +71,105 @@ pub(super) fn websocket(results: &Results) -> String {
             text.push_str(".\n\n");
         }
     }
+    let _ = writeln!(
+        text,
+        "### Success Criteria (HAP-263)\n\n{}",
+        criteria(results)
+    );
     text
+}
+
+/// The criteria of HAP-263 by mode. Their names tell the number of connections, which differs.
+fn criteria(results: &Results) -> String {
+    let modes = ["smoke", "scale", "sustained", "stress", "reconnect"];
+    let rows = [
+        ("All connections at once", "concurrent connections"),
+        ("Broadcast p95 < 500ms", "Broadcast < 500ms"),
+        ("Connection success > 95%", "Connection success > 95%"),
+        (
+            "Filtered broadcasts route correctly",
+            "Filtered broadcasts route correctly",
+        ),
+        ("No connection drops", "No connection drops"),
+        ("Memory usage remains stable", "Memory usage"),
+    ];
+    let heads: Vec<&str> = std::iter::once("Criterion").chain(modes).collect();
+    let mut table = Markdown::new(&heads);
+    for (label, part) in rows {
+        let cells = modes.map(|mode| {
+            let Some(result) = results.newest(mode) else {
+                return "not run".to_owned();
+            };
+            let mut criteria = result.judgements.criteria.iter();
+            criteria
+                .find(|criterion| criterion.name.contains(part))
+                .map_or_else(|| "-".to_owned(), |found| mark(found.passed).to_string())
+        });
+        table.row(std::iter::once(label.to_owned()).chain(cells));
+    }
+    table.0
+}
+
+/// Where a run over time first does worse than at its beginning: the number of connections, and
+/// what was seen there.
+fn degradation(result: &ResultDocument) -> Vec<String> {
+    /// As `capacity` has it.
+    const WORSE: u64 = 3;
+    /// Below this, p95 of few messages is noise.
+    const LEAST_US: u64 = 5_000;
+    let mut points = Vec::new();
+    for (metric, name) in [
+        ("ws_message_latency", "message latency"),
+        ("ws_broadcast_delivery_time", "broadcast delivery"),
+    ] {
+        let samples = result.series.samples.iter();
+        let seen: Vec<(u64, u64)> = samples
+            .filter_map(|sample| Some((sample.connections, sample.latencies.get(metric)?.p95_us)))
+            .collect();
+        let Some(first) = seen.first() else {
+            continue;
+        };
+        let worse = |found: &&(u64, u64)| found.1 >= (first.1 * WORSE).max(LEAST_US);
+        if let Some(found) = seen.iter().find(worse) {
+            points.push(format!(
+                "At {} connections: {name} p95 is {:.1} ms, {:.1} ms at {}",
+                found.0,
+                found.1 as f64 / 1e3,
+                first.1 as f64 / 1e3,
+                first.0
+            ));
+        }
+    }
+    let rejected = result.statistic("do_connections_rejected", Statistic::Count);
+    if let Some(rejected) = rejected.filter(|rejected| *rejected > 0.0) {
+        points.push(format!(
+            "{} connections were rejected",
+            format_number(rejected)
+        ));
+    }
+    if points.is_empty() {
+        points.push(format!("none up to {} connections", result.peak()));
+    }
+    points
 }
 
 pub(super) fn extreme(results: &Results) -> String {
     let mut text = String::new();
     for name in ["extreme", "spike-extreme"] {
         let Some(result) = results.newest(name) else {
-            let _ = writeln!(text, "### Test Run: {name}\n\nNot run.\n");
+            let _ = writeln!(
+                text,
+                "### Test Run: {name}\n\n- Target: not run\n- Peak Connections: not run\n\
+                 - Rejection Rate: not run\n- p95 Latency: not run\n\
+                 - DO Response Time (p95): not run\n- Degradation Points: not run\n"
+            );
             continue;
         };
         let duration = result.duration_seconds / 60.0;
         let _ = writeln!(
             text,
-            "### Test Run: {name}, {}\n\n- Test Mode: {name}\n- Duration: {} minutes\n- Verdict: {}\n\
+            "### Test Run: {name}, {}\n\n- Target: this machine, over loopback\n\
+             - Test Mode: {name}\n- Duration: {} minutes\n- Verdict: {}\n\
              - Peak Connections: {}\n- Rejection Rate: {}\n- p95 Latency: {}\n\
              - p95 Broadcast Delivery: {}\n- p95 Connection Time: {}\n\
              - DO Response Time (p95): {}\n",
@@ -195,16 +183,68 @@ pub(super) fn extreme(results: &Results) -> String {
             millis(Some(result), "ws_connection_time", Statistic::P95),
             millis(Some(result), "do_response_time", Statistic::P95),
         );
+        text.push_str("Degradation Points\n\n");
+        for point in degradation(result) {
+            let _ = writeln!(text, "- {point}");
+        }
+        text.push('\n');
     }
     text
 }
 
+/// The tiers of the capacity planning guide: what is promised, and what the capacity run saw at
+/// that many connections.
+fn tiers(results: &Results) -> String {
+    let result = results.newest("capacity-connections-enterprise");
+    let steps = result.and_then(|result| result.tables.iter().find(|table| table.title == "Steps"));
+    let place = |name: &str| steps?.columns.iter().position(|column| column == name);
+    // Columns of the steps: the level comes first, then that of the latency's p95.
+    let at = |level: u64| {
+        steps?
+            .rows
+            .iter()
+            .find(|row| row.first() == Some(&level.to_string()))
+    };
+    let cell = |level: u64, column: Option<usize>| {
+        let found = at(level)
+            .zip(column)
+            .and_then(|(row, column)| row.get(column).cloned());
+        found.unwrap_or_else(|| match result {
+            Some(_) => "-".to_owned(),
+            None => "not run".to_owned(),
+        })
+    };
+    let mut table = Markdown::new(&[
+        "Tier",
+        "Connection Limit",
+        "Latency SLO",
+        "p95 Latency",
+        "p95 Broadcast",
+        "Rejected",
+    ]);
+    for (tier, limit, promise) in [
+        ("Free", 20, "p95 < 500ms"),
+        ("Pro", 100, "p95 < 200ms"),
+        ("Enterprise", 500, "p95 < 100ms"),
+    ] {
+        table.row([
+            tier.to_owned(),
+            limit.to_string(),
+            promise.to_owned(),
+            cell(limit, place("p95")),
+            cell(limit, place("broadcast p95")),
+            cell(limit, place("rejected")),
+        ]);
+    }
+    table.0
+}
+
 pub(super) fn capacity(results: &Results) -> String {
     let found = results.named(|stem| stem.starts_with("capacity-"));
+    let mut text = format!("{}\n", tiers(results));
     if found.is_empty() {
-        return "Not run.\n".to_owned();
+        text.push_str("Not run.\n");
     }
-    let mut text = String::new();
     for (name, result) in found {
         let _ = writeln!(text, "### {name}, {}, {}\n", result.day(), verdict(result));
         for table in &result.tables {

@@ -65,10 +65,19 @@ fn weights_are_shares() {
     let scenario = Scenario::named("full-api").unwrap();
     let weights: Vec<u32> = scenario.groups.iter().map(|group| group.weight).collect();
     assert_eq!(weights, [30, 20, 15, 10, 10, 7, 4, 4]);
-    let chosen = |share| scenario.group(share).unwrap().requests[0].name.clone();
-    assert_eq!(chosen(0.0), scenario.groups[0].requests[0].name);
-    assert_eq!(chosen(0.305), scenario.groups[1].requests[0].name);
-    assert_eq!(chosen(0.999), scenario.groups[7].requests[0].name);
+    let turns = |count: u64| {
+        let mut turns = [0_u32; 8];
+        for turn in 0..count {
+            let group = scenario.group(turn).unwrap() as *const Group;
+            let place = scenario.groups.iter().position(|g| std::ptr::eq(g, group));
+            turns[place.unwrap()] += 1;
+        }
+        turns
+    };
+    assert_eq!(turns(300), [90, 60, 45, 30, 30, 21, 12, 12]);
+    assert_eq!(turns(1)[0], 1, "the heaviest comes first");
+    // The smoke profile's single user has some 30 turns.
+    assert!(turns(25).iter().all(|count| *count > 0), "{:?}", turns(25));
 }
 
 #[test]
