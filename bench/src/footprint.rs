@@ -33,6 +33,7 @@ mod wake;
 use std::rc::Rc;
 
 pub use comparison::{Comparison, Figures};
+pub use dialect::Speech;
 pub use findings::Findings;
 pub use growth::GrowthStep;
 pub use idle::IdleFigures;
@@ -58,7 +59,8 @@ use crate::{fd_limit, procfs};
 pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Findings, Failure> {
     let tokens = plan.tokens.read()?;
     fd_limit::make_room(plan.most_connections())?;
-    let server = Rc::new(Subject::new("server", &plan.target, plan.pid, tokens)?);
+    let server = Subject::new("server", &plan.target, plan.pid, tokens)?;
+    let server = Rc::new(server.speaking(plan.speech));
     server.check_room(plan.most_connections())?;
     probe(&server, plan)?;
     let started_at = std::time::SystemTime::now();

@@ -8,7 +8,7 @@ use clap::Args;
 use super::args::{Given, OutputArgs, ServerArgs, given_token, judged};
 use super::output::{Output, Verdict, say};
 use crate::failure::Failure;
-use crate::footprint::{self, Plan, Section};
+use crate::footprint::{self, Plan, Section, Speech};
 use crate::token::{Token, TokenError};
 use crate::tokens::Tokens;
 
@@ -97,6 +97,9 @@ pub struct FootprintArgs {
     /// Connections at each step of growth.
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_values_t = [1_000, 5_000, 15_000])]
     growth: Vec<usize>,
+    /// How connections speak; with socketio they are Socket.IO clients of the sync API.
+    #[arg(long, value_enum, default_value = "plain")]
+    transport: Speech,
     /// Longest time for a single step.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     step_timeout: Duration,
@@ -154,6 +157,7 @@ pub fn run(args: FootprintArgs) -> Result<u8, Failure> {
         wake_users: args.wake_users,
         wake_window: args.wake_window,
         growth: args.growth,
+        speech: args.transport,
         step_timeout: args.step_timeout,
     };
     plan.check()?;

@@ -53,6 +53,7 @@ pub(super) struct Frames {
     pub(super) ping: Vec<u8>,
     pub(super) waking_ping: Vec<u8>,
     pub(super) close: Vec<u8>,
+    pub(super) beat: Vec<u8>,
 }
 
 impl Frames {
@@ -62,6 +63,7 @@ impl Frames {
             ping: dialect.ping(),
             waking_ping: dialect.waking_ping(),
             close: client_frame(Opcode::Close, &normal, [9, 8, 7, 6]),
+            beat: dialect.beat(),
         }
     }
 }
@@ -192,6 +194,7 @@ impl Connection {
                 Opcode::Ping => pongs.extend(client_frame(Opcode::Pong, payload, [1, 2, 3, 4])),
                 Opcode::Close => ended = true,
                 Opcode::Pong => {}
+                _ if payload == b"2" => pongs.extend(&frames.beat),
                 _ if *phase == Phase::Greeting => {
                     // Presence and the like may come before it is this connection's turn.
                     if Dialect::hear(payload) == Heard::Greeting {

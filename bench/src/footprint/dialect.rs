@@ -8,6 +8,7 @@ use dormouse_protocol::ClientType;
 use super::frame::{Opcode, client_frame};
 use super::http1;
 use crate::mix::Role;
+use crate::socketio;
 use crate::target::Target;
 use crate::token::Token;
 
@@ -15,12 +16,25 @@ use crate::token::Token;
 pub const PING: &str = r#"{"event":"ping"}"#;
 /// A ping that is not that text, which therefore only the shard can answer.
 pub const WAKING_PING: &str = r#"{"event":"ping","data":{}}"#;
+/// A ping in Socket.IO: an event that is acknowledged. Only the shard answers it.
+const SOCKET_IO_PING: &str = r#"420["ping"]"#;
 /// Bytes of a broadcast's payload, as JSON.
 pub const PAYLOAD_BYTES: usize = 200;
 /// Path of the broadcast endpoint (realtime contract, section 11).
 pub const BROADCAST: &str = "/v1/websocket/broadcast";
 /// Path of the admin overview, whose `shards` tell how many there are and how many sleep.
 pub const OVERVIEW: &str = "/admin/v1/overview";
+
+/// How connections speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speech {
+    /// JSON in WebSocket messages.
+    #[default]
+    Plain,
+    /// Socket.IO packets, on the mount of the sync API.
+    Socketio,
+}
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +45,8 @@ pub enum Heard {
     Pong,
     /// A broadcast with this sequence number.
     Broadcast(u64),
+    /// A heartbeat, which is to be answered.
+    Beat,
     /// Anything else, a complaint for one.
     Other,
 }
@@ -39,6 +55,7 @@ pub enum Heard {
 #[derive(Clone, Debug)]
 pub struct Dialect {
     target: Target,
+    speech: Speech,
 }
 
 impl Dialect {
@@ -46,11 +63,30 @@ impl Dialect {
     pub fn new(target: &Target) -> Self {
         Self {
             target: target.clone(),
+            speech: Speech::Plain,
         }
     }
 
-    /// The upgrade of a user-scoped connection of this account.
+    /// The same server, spoken to in another way.
+    #[must_use]
+    pub fn speaking(self, speech: Speech) -> Self {
+        Self { speech, ..self }
+    }
+
+    /// The upgrade of a user-scoped connection of this account; in Socket.IO with its CONNECT, which
+    /// no answer has to be waited for.
     pub fn upgrade(&self, token: &Token) -> Vec<u8> {
+        if self.speech == Speech::Socketio {
+            let path = self.target.http("");
+            let path = path.path().trim_end_matches('/');
+            let path = format!("{path}{}", socketio::path("/v1/updates"));
+            let mut bytes = http1::upgrade(self.target.authority(), &path);
+            let auth = serde_json::json!({
+                "token": token.expose(), "clientType": "user-scoped",
+            });
+            bytes.extend(text_frame(&socketio::connect(Some(&auth))));
+            return bytes;
+        }
         let role = Role {
             client_type: ClientType::UserScoped,
             session: None,
@@ -64,16 +100,24 @@ impl Dialect {
 
     /// An application ping as a frame.
     pub fn ping(&self) -> Vec<u8> {
-        client_frame(Opcode::Text, PING.as_bytes(), [0x1d, 0x83, 0x5a, 0xe7])
+        match self.speech {
+            Speech::Plain => text_frame(PING),
+            Speech::Socketio => text_frame(SOCKET_IO_PING),
+        }
+    }
+
+    /// The answer to a heartbeat as a frame.
+    pub fn beat(&self) -> Vec<u8> {
+        text_frame(socketio::PONG)
     }
 
     /// A ping in a form that only the shard itself understands, as a frame: it wakes a sleeping one.
     pub fn waking_ping(&self) -> Vec<u8> {
-        client_frame(
-            Opcode::Text,
-            WAKING_PING.as_bytes(),
-            [0x2e, 0x91, 0x66, 0xc8],
-        )
+        match self.speech {
+            Speech::Plain => text_frame(WAKING_PING),
+            // Every event of a Socket.IO client is the shard's.
+            Speech::Socketio => text_frame(SOCKET_IO_PING),
+        }
     }
 
     /// The request for a broadcast to all connections of an account, with a payload of
@@ -125,6 +169,16 @@ impl Dialect {
 
     /// Understands a frame. The event comes first in practice, so that this is a short search.
     pub fn hear(text: &[u8]) -> Heard {
+        match text {
+            b"2" => return Heard::Beat,
+            [b'4', b'0', ..] => return Heard::Greeting,
+            [b'4', b'3', b'0', b'[', ..] => return Heard::Pong,
+            [b'4', b'2', b'[', b'"', event @ ..] if event.starts_with(b"broadcast\"") => {
+                let number = after(event, b"\"seq\":").and_then(number);
+                return number.map_or(Heard::Other, Heard::Broadcast);
+            }
+            _ => {}
+        }
         let Some(event) = after(text, b"\"event\":\"") else {
             return Heard::Other;
         };
@@ -151,6 +205,10 @@ pub struct Shards {
     pub asleep: u64,
 }
 
+fn text_frame(text: &str) -> Vec<u8> {
+    client_frame(Opcode::Text, text.as_bytes(), [0x1d, 0x83, 0x5a, 0xe7])
+}
+
 fn after<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let start = text.windows(name.len()).position(|window| window == name)?;
     text.get(start + name.len()..)
@@ -167,7 +225,7 @@ mod tests {
 
     #[test]
     fn frames_are_understood_whatever_the_order_of_their_fields() {
-        let cases: [(&[u8], Heard); 8] = [
+        let cases: [(&[u8], Heard); 14] = [
             (br#"{"event":"pong","data":{"timestamp":1}}"#, Heard::Pong),
             (
                 br#"{"event":"broadcast","data":{"seq":17,"pad":"x"}}"#,
@@ -182,6 +240,15 @@ mod tests {
             (br#"{"event":"pongs"}"#, Heard::Other),
             (br#"{"event":"error"}"#, Heard::Other),
             (b"", Heard::Other),
+            (br#"0{"sid":"x"}"#, Heard::Other),
+            (br#"40{"sid":"x"}"#, Heard::Greeting),
+            (br#"44{"message":"x"}"#, Heard::Other),
+            (br#"430[{}]"#, Heard::Pong),
+            (
+                br#"42["broadcast",{"seq":9,"pad":"x"}]"#,
+                Heard::Broadcast(9),
+            ),
+            (b"2", Heard::Beat),
         ];
         for (text, expected) in cases {
             assert_eq!(
@@ -212,6 +279,9 @@ mod tests {
             // serde_json sorts no keys here, and writes as compactly as the request does.
             assert_eq!(payload.to_string().len(), PAYLOAD_BYTES);
         }
+        let upgrade = dialect.clone().speaking(Speech::Socketio).upgrade(&token);
+        let start = b"GET /p/v1/updates/?EIO=4&transport=websocket HTTP/1.1\r\n";
+        assert!(upgrade.starts_with(start));
         let shards = dialect.shards(br#"{"shards":{"total":3,"asleep":2,"more":0},"x":1}"#);
         assert_eq!(
             shards,

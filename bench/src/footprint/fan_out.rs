@@ -252,7 +252,7 @@ impl Ears for Account {
     fn heard(&mut self, connection: usize, text: &[u8], now: Instant) -> Reply {
         match Dialect::hear(text) {
             Heard::Broadcast(sequence) => self.delivery(sequence, connection, now),
-            Heard::Greeting | Heard::Pong | Heard::Other => self.strange += 1,
+            Heard::Greeting | Heard::Pong | Heard::Beat | Heard::Other => self.strange += 1,
         }
         Reply::Nothing
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::comparison::{Comparison, Figures};
+use super::dialect::Speech;
 use super::growth::{self, GrowthStep};
 use super::idle::IdleFigures;
 use super::memory::MemoryFigures;
@@ -26,6 +27,8 @@ pub struct Findings {
     pub url: String,
     /// The server's process.
     pub pid: u32,
+    /// How connections spoke.
+    pub transport: Speech,
     /// When, RFC 3339.
     pub started_at: String,
     /// Rounds of each comparison.
@@ -53,6 +56,7 @@ impl Findings {
         Self {
             url: plan.target.shown().to_owned(),
             pid: plan.pid,
+            transport: plan.speech,
             started_at: humantime::format_rfc3339_millis(started_at).to_string(),
             rounds: plan.rounds,
             memory: None,

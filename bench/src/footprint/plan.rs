@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Work;
+use super::dialect::Speech;
 use super::memory::MemoryPlan;
 use crate::failure::Failure;
 use crate::target::Target;
@@ -91,6 +92,8 @@ pub struct Plan {
     pub wake_window: Duration,
     /// Connections at each step of growth.
     pub growth: Vec<usize>,
+    /// How connections of the server speak; those of the floor are plain.
+    pub speech: Speech,
     /// Longest time for a single step: opening, a series of broadcasts, closing.
     pub step_timeout: Duration,
 }

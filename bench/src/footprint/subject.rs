@@ -4,7 +4,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Speech};
 use super::trouble::Trouble;
 use crate::failure::Failure;
 use crate::fd_limit::SPARE;
@@ -71,6 +71,12 @@ impl Subject {
             pid,
             tokens,
         })
+    }
+
+    /// The same server, spoken to in another way.
+    pub(super) fn speaking(self, speech: Speech) -> Self {
+        let dialect = self.dialect.speaking(speech);
+        Self { dialect, ..self }
     }
 
     /// Makes sure that the server may have this many connections open.

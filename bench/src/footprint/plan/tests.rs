@@ -31,6 +31,7 @@ fn plan() -> Plan {
         wake_users: 10_000,
         wake_window: Duration::from_secs(2),
         growth: vec![1_000, 5_000, 15_000],
+        speech: Speech::Plain,
         step_timeout: Duration::from_secs(30),
     }
 }
