@@ -194,6 +194,21 @@ pub(crate) fn version() -> Rule<String> {
     )
 }
 
+/// Takes the id of a user: 1 to 128 characters that can be seen.
+pub(crate) fn visible() -> Rule<String> {
+    Rule::new("1 to 128 visible characters", |id: String| {
+        let is_hidden = |character: char| character.is_control() || character.is_whitespace();
+        if (1..=128).contains(&id.chars().count()) && !id.contains(is_hidden) {
+            Ok(id)
+        } else {
+            Err(format!(
+                "{} is no user's id: use 1 to 128 characters without spaces",
+                quote(&id)
+            ))
+        }
+    })
+}
+
 /// Takes the id of a tenant.
 pub(crate) fn tenant() -> Rule<String> {
     Rule::new("1 to 64 of a-z, A-Z, 0-9, _ and -", |id: String| {

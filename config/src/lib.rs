@@ -17,6 +17,7 @@ mod faults;
 mod keys;
 mod layers;
 mod loader;
+mod organisation;
 mod reader;
 mod reference;
 mod rules;
@@ -32,10 +33,11 @@ pub use bytesize::ByteSize;
 pub use faults::{ConfigError, Fault, Source};
 pub use ipnet::IpNet;
 pub use loader::{Loaded, Loader};
+pub use organisation::{Membership, Organisation};
 pub use reference::{KeyDoc, default_toml, generate_default_toml, reference, reference_markdown};
 pub use secret::{HIDDEN, Secret};
 pub use settings::{
-    AdminSettings, Algorithm, AppSettings, AuthSettings, DebugSettings, Environment, HttpSettings,
-    IssuerSettings, LimitSettings, LogFormat, LogSettings, MetricsAccess, MetricsSettings,
-    Settings, ShardSettings, Signup, TierSettings,
+    AdminSettings, Algorithm, AppSettings, AuthSettings, DashboardAccess, DashboardSettings,
+    DebugSettings, Environment, HttpSettings, IssuerSettings, LimitSettings, LogFormat,
+    LogSettings, MetricsAccess, MetricsSettings, Settings, ShardSettings, Signup, TierSettings,
 };

@@ -149,16 +149,28 @@ impl Rules<'_, '_> {
         self.require(&tables, count <= MAX_TIERS, || {
             format!("there are {count} tiers: keep to {MAX_TIERS}, the default ones included")
         });
+        let names = || {
+            let names: Vec<&str> = settings.tiers.keys().map(String::as_str).collect();
+            names.join(", ")
+        };
+        let dashboard = &settings.dashboard.tier;
+        self.require(
+            &["dashboard.tier"],
+            settings.tiers.contains_key(dashboard),
+            || {
+                let (tier, names) = (quote(dashboard), names());
+                format!("there is no tier {tier}: use one of {names}, or add it to [tiers]")
+            },
+        );
         let default = settings.default_tier();
         self.require(
             &["auth.default_tier"],
             settings.tiers.contains_key(default),
             || {
-                let names: Vec<&str> = settings.tiers.keys().map(String::as_str).collect();
                 format!(
                     "there is no tier {}: use one of {}, or add the table [tiers.<name>]",
                     quote(default),
-                    names.join(", ")
+                    names()
                 )
             },
         );

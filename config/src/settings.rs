@@ -15,8 +15,9 @@ use ipnet::IpNet;
 use crate::address::{CorsOrigin, ListenAddress};
 use crate::conditions::{
     database_url, directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty,
-    public_key, seconds, strong, tenant, version, within, years,
+    public_key, seconds, strong, tenant, version, visible, within, years,
 };
+use crate::organisation::{Membership, Organisation};
 use crate::schema::settings;
 use crate::secret::Secret;
 use crate::value::choice;
@@ -47,6 +48,7 @@ settings! {
         shard: ShardSettings,
         limits: LimitSettings,
         socket_io: SocketIoSettings,
+        dashboard: DashboardSettings,
         http: HttpSettings,
         tiers: BTreeMap<String, TierSettings>,
         apps: AppSettings,
@@ -298,6 +300,60 @@ settings! {
 }
 
 settings! {
+    /// The agent dashboard on /socket.io: agents, tasks and messages, for Socket.IO clients.
+    pub struct DashboardSettings {
+        /// Who may connect: off: nobody, there is no dashboard; token: who sends a user's token with
+        /// CONNECT; anonymous: whoever reaches the server. A token that is sent must be good in
+        /// any case. Auto: anonymous in development as long as other machines cannot reach the
+        /// server, else off.
+        access: DashboardAccess = "auto";
+        /// The web origins whose pages may connect; pages of others are refused. Programs that are no
+        /// browsers name no origin and are not.
+        origins: Vec<CorsOrigin> = ["http://localhost:5173"];
+        /// The user that has all connections of the dashboard. A token of this user reaches them
+        /// over the plain transport and over HTTP.
+        user: String = "dashboard", visible();
+        /// The tier of that user, which says how many may be connected.
+        tier: String = "enterprise", not_empty();
+        /// The organisations that everybody who may connect may look at.
+        organisations: Vec<Organisation> = ["default"];
+        /// Who else may look at which organisation, such as "acme:alice": an organisation, a colon,
+        /// and the user whose token is sent.
+        members: Vec<Membership> = [];
+        /// How long after an answered heartbeat the next is sent.
+        ping_interval: Duration = "25s", within(ms(250)..=minutes(60));
+        /// How long a client may take to answer a heartbeat before it is closed.
+        ping_timeout: Duration = "20s", within(ms(250)..=minutes(60));
+        /// How long a client may take from its handshake to an accepted CONNECT.
+        connect_deadline: Duration = "45s", within(ms(10)..=minutes(10));
+        /// The longest message of a client, attachments included, and the longest body of a POST.
+        message: ByteSize = "1 MB", within(kib(1)..=mib(256));
+        /// How often all are told that the server is there.
+        heartbeat: Duration = "30s", within(ms(10)..=hours(1));
+        /// How long a step of a simulated task takes; there are four.
+        task_step: Duration = "1s", within(ms(1)..=hours(1));
+        /// For load tests: agents that are not known are made, and a task is one event and is not
+        /// stored.
+        load: bool = false;
+    }
+}
+
+choice! {
+    /// Who may connect to the dashboard; see [`Settings::resolved_dashboard`].
+    pub enum DashboardAccess {
+        /// Anonymous where only a developer can reach the server, else off.
+        #[default]
+        Auto = "auto",
+        /// Nobody.
+        Off = "off",
+        /// Who sends a user's token.
+        Token = "token",
+        /// Everyone.
+        Anonymous = "anonymous",
+    }
+}
+
+settings! {
     /// HTTP: bodies, timeouts, and what stands between the server and its clients.
     pub struct HttpSettings {
         /// The longest request body.
@@ -443,6 +499,20 @@ impl Settings {
         match self.auth.signup {
             Signup::Auto if self.auth.secret.is_some() && is_reachable() => Signup::Approval,
             Signup::Auto => Signup::Open,
+            chosen => chosen,
+        }
+    }
+
+    /// Who may connect to the dashboard, with `auto` decided: never [`DashboardAccess::Auto`].
+    #[must_use]
+    pub fn resolved_dashboard(&self) -> DashboardAccess {
+        let is_reachable = || {
+            let is_public = self.listen.iter().any(|address| !address.is_loopback());
+            is_public || !self.http.trusted_proxies.is_empty()
+        };
+        match self.dashboard.access {
+            DashboardAccess::Auto if self.is_production() || is_reachable() => DashboardAccess::Off,
+            DashboardAccess::Auto => DashboardAccess::Anonymous,
             chosen => chosen,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ClientType;
+use crate::{ClientType, Rooms};
 
 /// Longest `sessionId`, `machineId` and user id, in characters (realtime contract, 2.2 and 13).
 pub const MAX_ID_CHARS: usize = 128;
@@ -68,6 +68,8 @@ pub enum AuthState {
     Authenticated,
     /// Authenticated by a token presented at the upgrade; behaves as `authenticated`.
     Legacy,
+    /// Let in without a token, where that is configured.
+    Anonymous,
 }
 
 /// The part of an attachment that filters look at: fixed once the connection is authenticated.
@@ -162,6 +164,9 @@ pub struct Attachment {
     /// ticket was asked for with: when that token is revoked, the connection is closed.
     #[serde(skip)]
     pub token_hash: Option<[u8; 16]>,
+    /// The rooms that an application has put it into.
+    #[serde(skip_serializing_if = "Rooms::is_empty")]
+    pub rooms: Rooms,
 }
 
 impl Serialize for Labels {
@@ -239,6 +244,7 @@ mod tests {
             last_activity_at: 6,
             auth_state: AuthState::Legacy,
             token_hash: Some([1; 16]),
+            rooms: Rooms::default(),
         };
         assert_eq!(
             serde_json::to_value(&attachment).unwrap(),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{ClientType, ConnectionId, Labels};
+use crate::{ClientType, ConnectionId, Labels, Rooms};
 
 /// A choice among one user's authenticated connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Filter {
     AllInterestedInSession(Box<str>),
     /// Every connection but that one.
     Exclude(ConnectionId),
+    /// That connection.
+    Connection(ConnectionId),
+    /// Every connection that an application has put into this room.
+    Room(Box<str>),
 }
 
 /// Why a filter is refused: 400 on the broadcast endpoints.
@@ -29,10 +33,10 @@ pub enum FilterError {
     /// Not an object with a string `type`.
     #[error("filter must be an object with a string \"type\"")]
     Shape,
-    /// Not one of the seven.
+    /// Not one of them.
     #[error(
         "unknown filter type; use all, user-scoped-only, session, machine, machine-scoped-only, \
-         all-interested-in-session or exclude"
+         all-interested-in-session, exclude, connection or room"
     )]
     UnknownType,
     /// The filter's id is absent, empty or not a string.
@@ -41,10 +45,10 @@ pub enum FilterError {
 }
 
 impl Filter {
-    /// Reads `{"type", "sessionId"?, "machineId"?, "connectionId"?}`; `null` and an absent filter
+    /// Reads `{"type", "sessionId"?, "machineId"?, "connectionId"?, "room"?}`; `null` and an absent filter
     /// are [`Filter::All`].
     ///
-    /// A `connectionId` that is no connection's excludes nobody.
+    /// A `connectionId` that is no connection's excludes nobody, and chooses nobody.
     ///
     /// # Errors
     /// [`FilterError`], whose text names the field.
@@ -61,6 +65,10 @@ impl Filter {
                 .filter(|text| !text.is_empty());
             text.ok_or(FilterError::MissingId(name))
         };
+        let connection = || {
+            let id = ConnectionId::parse(id("connectionId")?);
+            Ok(id.unwrap_or(ConnectionId::from_bytes([0; 16])))
+        };
         Ok(
             match fields
                 .get("type")
@@ -75,17 +83,16 @@ impl Filter {
                 "all-interested-in-session" => {
                     Self::AllInterestedInSession(id("sessionId")?.into())
                 }
-                "exclude" => Self::Exclude(
-                    ConnectionId::parse(id("connectionId")?)
-                        .unwrap_or(ConnectionId::from_bytes([0; 16])),
-                ),
+                "exclude" => Self::Exclude(connection()?),
+                "connection" => Self::Connection(connection()?),
+                "room" => Self::Room(id("room")?.into()),
                 _ => return Err(FilterError::UnknownType),
             },
         )
     }
 
     /// Whether a connection is chosen. Ids are compared in full.
-    pub fn matches(&self, connection: ConnectionId, labels: &Labels) -> bool {
+    pub fn matches(&self, connection: ConnectionId, labels: &Labels, rooms: &Rooms) -> bool {
         let names = |label: &Option<Box<str>>, id: &str| label.as_deref() == Some(id);
         match self {
             Self::All => true,
@@ -103,6 +110,8 @@ impl Filter {
                 ClientType::MachineScoped => false,
             },
             Self::Exclude(id) => connection != *id,
+            Self::Connection(id) => connection == *id,
+            Self::Room(room) => rooms.contains(room),
         }
     }
 }
@@ -128,6 +137,13 @@ mod tests {
             labels(M, Some("s1"), Some("m2")),
         ];
         let excluded = ConnectionId::from_bytes([3; 16]);
+        let rooms = [&[][..], &["r"], &["q", "r"], &["q"], &[], &["rr"]].map(|names: &[&str]| {
+            let mut rooms = Rooms::default();
+            for name in names {
+                rooms.join(name).unwrap();
+            }
+            rooms
+        });
         let cases = [
             (Filter::All, "111111"),
             (Filter::UserScopedOnly, "110000"),
@@ -136,13 +152,19 @@ mod tests {
             (Filter::MachineScopedOnly("m1".into()), "110010"),
             (Filter::AllInterestedInSession("s1".into()), "111000"),
             (Filter::Exclude(excluded), "111011"),
+            (Filter::Connection(excluded), "000100"),
+            (Filter::Room("r".into()), "011000"),
         ];
         for (filter, expected) in cases {
             let matched: String = (0_u8..)
-                .zip(&connections)
-                .map(|(index, labels)| {
+                .zip(connections.iter().zip(&rooms))
+                .map(|(index, (labels, rooms))| {
                     let id = ConnectionId::from_bytes([index; 16]);
-                    if filter.matches(id, labels) { '1' } else { '0' }
+                    if filter.matches(id, labels, rooms) {
+                        '1'
+                    } else {
+                        '0'
+                    }
                 })
                 .collect();
             assert_eq!(matched, expected, "{filter:?}");
@@ -154,7 +176,8 @@ mod tests {
         let long = "x".repeat(60);
         let filter = Filter::Session(format!("{long}a").into());
         let other = labels(ClientType::SessionScoped, Some(&format!("{long}b")), None);
-        assert!(!filter.matches(ConnectionId::random(), &other));
+        let rooms = Rooms::default();
+        assert!(!filter.matches(ConnectionId::random(), &other, &rooms));
     }
 
     #[test]
@@ -170,6 +193,14 @@ mod tests {
             (
                 json!({"type": "exclude", "connectionId": id}),
                 Filter::Exclude(ConnectionId::from_bytes([1; 16])),
+            ),
+            (
+                json!({"type": "connection", "connectionId": id}),
+                Filter::Connection(ConnectionId::from_bytes([1; 16])),
+            ),
+            (
+                json!({"type": "room", "room": "r"}),
+                Filter::Room("r".into()),
             ),
         ];
         for (value, expected) in good {
@@ -199,6 +230,14 @@ mod tests {
             (
                 json!({"type": "exclude"}),
                 FilterError::MissingId("connectionId"),
+            ),
+            (
+                json!({"type": "connection"}),
+                FilterError::MissingId("connectionId"),
+            ),
+            (
+                json!({"type": "room", "room": ""}),
+                FilterError::MissingId("room"),
             ),
         ];
         for (value, expected) in bad {

@@ -178,6 +178,7 @@ mod tests {
             last_activity_at: 1,
             auth_state: AuthState::Legacy,
             token_hash: None,
+            rooms: Default::default(),
         };
         assert_eq!(
             connected(&attachment, 9),

@@ -12,6 +12,7 @@ use crate::accounts::Access;
 use crate::audit::AuditLog;
 use crate::auth::{FixedWindow, Identity, TicketHolder, Tickets, TokenCache, TokenError, Verifier};
 use crate::clock::unix_ms;
+use crate::dashboard::Dashboard;
 use crate::database::Database;
 use crate::events::EventService;
 use crate::handshake::HandshakeRefusal;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub heartbeats: Arc<Heartbeats>,
     /// Call events.
     pub events: EventService,
+    /// The dashboard, if there is one.
+    pub dashboard: Option<Arc<Dashboard>>,
     /// Tokens.
     pub verifier: Verifier,
     /// Tickets.

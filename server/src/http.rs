@@ -5,6 +5,7 @@ pub mod admin;
 pub mod admin_page;
 pub mod auth;
 pub mod credentials;
+pub mod dashboard;
 pub mod endpoint;
 pub mod errors;
 pub mod events;

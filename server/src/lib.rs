@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod app_state;
+pub mod applications;
 pub mod audit;
 pub mod auth;
 pub mod base64_text;
@@ -12,6 +13,7 @@ pub mod cli;
 pub mod client_address;
 pub mod clock;
 pub mod commands;
+pub mod dashboard;
 pub mod database;
 pub mod events;
 pub mod handshake;

@@ -9,7 +9,7 @@ use actix_http::HttpService;
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, middleware};
-use dormouse_config::{Settings, Signup};
+use dormouse_config::{DashboardAccess, Settings, Signup};
 use dormouse_shard::mount::{Mount, Mounts};
 use dormouse_shard::settings::{ShardSettings, SubscriberSettings};
 use dormouse_shard::store::{Leftovers, Store, StoreError};
@@ -18,13 +18,17 @@ use dormouse_shard::{Seat, Setup, Workers};
 
 use crate::accounts::{Access, AccountError};
 use crate::app_state::{AppState, TokenGate};
+use crate::applications::Applications;
 use crate::audit::AuditLog;
 use crate::auth::{
     FixedWindow, RevocationList, SecretError, ServerSecret, TicketSettings, Tickets, TokenSettings,
     Verifier, VerifierError, VerifierSettings,
 };
 use crate::clock::unix_ms;
-use crate::database::{Database, Location, OpenError, Options};
+use crate::dashboard::gate::{DashboardGate, Organisations};
+use crate::dashboard::records::Task;
+use crate::dashboard::{Dashboard, DashboardApplication};
+use crate::database::{Database, DatabaseError, Location, OpenError, Options};
 use crate::events::{EventService, EventTasks};
 use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
@@ -32,8 +36,8 @@ use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::live::{self, Live};
 use crate::metrics::Counters;
 use crate::pending::PendingPlaces;
-use crate::socket_io::SocketIo;
 use crate::socket_io::happy_gate::HappyGate;
+use crate::socket_io::{DashboardMount, SocketIo};
 use crate::sync::heartbeats::Heartbeats;
 use crate::sync::{HubPublisher, SyncApplication, maintenance as retention};
 use crate::upgrade::upgrade;
@@ -81,6 +85,9 @@ pub enum ServeError {
     /// The accounts.
     #[error("cannot read who is blocked: {0}")]
     Accounts(#[from] AccountError),
+    /// The dashboard's records.
+    #[error("cannot read the dashboard: {0}; repair the database, or set dashboard.access to off")]
+    Dashboard(DatabaseError),
     /// The audit log.
     #[error("cannot use the audit log in {path}: {source}; repair or move away audit.jsonl there")]
     AuditLog {
@@ -112,6 +119,8 @@ pub struct Server {
     seats: Vec<Seat>,
     listeners: Vec<Listener>,
     event_tasks: EventTasks,
+    /// Tasks of the dashboard that the last process was at.
+    unfinished: Vec<Task>,
 }
 
 impl Server {
@@ -163,11 +172,17 @@ impl Server {
         let publisher = Arc::new(HubPublisher::default());
         let database = Database::open(database_options(&settings), publisher.clone())?;
         let heartbeats = Arc::new(Heartbeats::default());
-        let application = SyncApplication::new(
-            database.clone(),
-            heartbeats.clone(),
-            longest_answer(&settings),
-        );
+        let (dashboard, unfinished) = load_dashboard(&settings, &database, &publisher)?.unzip();
+        let applications = Applications {
+            sync: SyncApplication::new(
+                database.clone(),
+                heartbeats.clone(),
+                longest_answer(&settings),
+            ),
+            dashboard: dashboard
+                .clone()
+                .map(|dashboard| (dashboard.user().clone(), DashboardApplication(dashboard))),
+        };
         let audit = AuditLog::open(data_dir).map_err(|source| ServeError::AuditLog {
             path: data_dir.display().to_string(),
             source,
@@ -177,7 +192,7 @@ impl Server {
             workers: settings.worker_count(),
             settings: shard_settings(&settings),
             tiers: tiers(&settings)?,
-            application: Arc::new(application),
+            application: Arc::new(applications),
             gate: Arc::new(TokenGate {
                 verifier: verifier.clone(),
             }),
@@ -185,7 +200,8 @@ impl Server {
             store,
         })?;
         publisher.connect(workers.clone());
-        let access = load_access(&database, &revocations, &workers)?;
+        let dashboard_user = dashboard.as_ref().map(|dashboard| dashboard.user().clone());
+        let access = load_access(&database, &revocations, &workers, dashboard_user)?;
         let auth = &settings.auth;
         if settings.is_production() && settings.resolved_signup() == Signup::Open {
             tracing::warn!("auth.signup is open: whoever reaches this server can make an account");
@@ -201,6 +217,7 @@ impl Server {
             database,
             heartbeats,
             events,
+            dashboard,
             verifier,
             access,
             auth_limits: AuthLimits::new(RATE_KEYS),
@@ -220,6 +237,7 @@ impl Server {
             seats,
             listeners,
             event_tasks,
+            unfinished: unfinished.unwrap_or_default(),
         })
     }
 
@@ -243,6 +261,7 @@ impl Server {
             seats,
             listeners,
             event_tasks,
+            unfinished,
         } = self;
         let settings = &state.settings;
         let seats = Arc::new(Mutex::new(seats));
@@ -286,6 +305,8 @@ impl Server {
         let access = state.access.clone();
         let watching = actix_rt::spawn(async move { access.watch().await });
         let sampling = actix_rt::spawn(live::sample(state.clone()));
+        let dashboard = state.dashboard.clone();
+        let dashboard = dashboard.map(|it| actix_rt::spawn(it.run(unfinished)));
         actix_rt::spawn(event_tasks.ledger.run());
         let maintenance = actix_rt::spawn(event_tasks.maintenance.run());
         Ok(Running {
@@ -296,6 +317,7 @@ impl Server {
             maintenance,
             sampling,
             retention,
+            dashboard,
         })
     }
 }
@@ -309,6 +331,7 @@ pub struct Running {
     watching: actix_rt::task::JoinHandle<()>,
     sampling: actix_rt::task::JoinHandle<()>,
     retention: actix_rt::task::JoinHandle<()>,
+    dashboard: Option<actix_rt::task::JoinHandle<()>>,
 }
 
 impl Running {
@@ -330,6 +353,12 @@ impl Running {
         self.state.live.stop();
         self.handle.stop(false).await;
         self.maintenance.abort();
+        if let Some(task) = self.dashboard {
+            task.abort();
+        }
+        if let Some(dashboard) = &self.state.dashboard {
+            dashboard.write_view().await;
+        }
         self.state.database.close().await;
         if let Err(err) = self.serving.await {
             tracing::error!(%err, "the HTTP server did not end well");
@@ -403,22 +432,49 @@ pub fn verifier(
     )?)
 }
 
-/// Reads who is refused, before anybody is let in. The runtime of this thread, if it has one, cannot
-/// wait for it.
+/// Reads who is refused, before anybody is let in.
 fn load_access(
     database: &Database,
     revocations: &Arc<RevocationList>,
     workers: &Workers,
+    dashboard: Option<Arc<str>>,
 ) -> Result<Arc<Access>, ServeError> {
     let (database, list, workers) = (database.clone(), revocations.clone(), workers.clone());
-    let loading = std::thread::spawn(move || {
+    let access = elsewhere(async move || Access::load(database, list, workers, dashboard).await)?;
+    Ok(Arc::new(access?))
+}
+
+/// A dashboard and the tasks that the last process was at.
+type LoadedDashboard = (Arc<Dashboard>, Vec<Task>);
+
+/// What the dashboard shows and the tasks that it was at; `None` where there is no dashboard.
+fn load_dashboard(
+    settings: &Settings,
+    database: &Database,
+    publisher: &Arc<HubPublisher>,
+) -> Result<Option<LoadedDashboard>, ServeError> {
+    if settings.resolved_dashboard() == DashboardAccess::Off {
+        return Ok(None);
+    }
+    let organisations = Arc::new(Organisations::of(settings));
+    let (settings, database) = (settings.dashboard.clone(), database.clone());
+    let publisher = publisher.clone();
+    let loaded = elsewhere(async move || {
+        Dashboard::load(settings, organisations, database, publisher).await
+    })?;
+    Ok(Some(loaded.map_err(ServeError::Dashboard)?))
+}
+
+/// Waits for something on a thread of its own: the runtime of this one, if it has one, cannot.
+fn elsewhere<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let access = runtime.block_on(Access::load(database, list, workers))?;
-        Ok(Arc::new(access))
+        Ok(runtime.block_on(work()))
     });
-    loading
-        .join()
-        .unwrap_or_else(|_| Err(std::io::Error::other("reading the accounts panicked").into()))
+    let failed = |_| Err(std::io::Error::other("reading the database panicked"));
+    thread.join().unwrap_or_else(failed)
 }
 
 /// How these settings use the database.
@@ -494,8 +550,42 @@ fn mounts(settings: &Settings, verifier: &Verifier) -> Result<(Mounts, SocketIo)
         }),
     });
     let happy = happy.ok_or(ServeError::Mounts)?;
+    let access = settings.resolved_dashboard();
+    let dashboard = if access == DashboardAccess::Off {
+        None
+    } else {
+        let id = mounts.add(dashboard_mount(settings, access, verifier));
+        Some(DashboardMount {
+            id: id.ok_or(ServeError::Mounts)?,
+            origins: settings.dashboard.origins.clone(),
+        })
+    };
     let pending = PendingPlaces::new(socket_io.max_pending, socket_io.max_pending_per_address);
-    Ok((mounts, SocketIo { happy, pending }))
+    let socket_io = SocketIo {
+        happy,
+        dashboard,
+        pending,
+    };
+    Ok((mounts, socket_io))
+}
+
+fn dashboard_mount(settings: &Settings, access: DashboardAccess, verifier: &Verifier) -> Mount {
+    let dashboard = &settings.dashboard;
+    Mount {
+        ping_interval: dashboard.ping_interval,
+        ping_timeout: dashboard.ping_timeout,
+        connect_deadline: dashboard.connect_deadline,
+        upgrade_deadline: settings.socket_io.upgrade_deadline,
+        message_bytes: usize::try_from(dashboard.message.as_u64()).unwrap_or(usize::MAX),
+        advertised_bytes: dashboard.message.as_u64(),
+        gate: Box::new(DashboardGate {
+            verifier: verifier.clone(),
+            access,
+            user: dashboard.user.as_str().into(),
+            tier: dashboard.tier.as_str().into(),
+            organisations: Arc::new(Organisations::of(settings)),
+        }),
+    }
 }
 
 fn tiers(settings: &Settings) -> Result<Tiers, TiersError> {

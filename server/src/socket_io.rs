@@ -12,6 +12,7 @@ pub mod request;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dormouse_config::CorsOrigin;
 use dormouse_protocol::socket_io::{Opening, open};
 use dormouse_shard::mount::{Mount, MountId};
 
@@ -20,23 +21,75 @@ use crate::pending::PendingPlaces;
 
 /// The path that has both transports of `/v1/updates`.
 const HAPPY_PATH: &str = "/v1/updates";
+/// The dashboard's.
+const DASHBOARD_PATH: &str = "/socket.io";
 
 /// Where Socket.IO is served.
 #[derive(Debug)]
 pub struct SocketIo {
     /// `/v1/updates`.
     pub happy: MountId,
+    /// `/socket.io`, if there is a dashboard.
+    pub dashboard: Option<DashboardMount>,
     /// Places for connections before their CONNECT.
     pub pending: Arc<PendingPlaces>,
 }
 
+/// Where the dashboard is served, and for which pages.
+#[derive(Debug)]
+pub struct DashboardMount {
+    /// `/socket.io`.
+    pub id: MountId,
+    /// The origins of pages that may connect.
+    pub origins: Vec<CorsOrigin>,
+}
+
+/// Who may read the answers of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages<'a> {
+    /// Pages of every origin: what they send as credentials is in their packets.
+    Any,
+    /// Pages of this origin, which is one of those that are configured.
+    Of(&'a str),
+    /// No page.
+    None,
+}
+
 impl SocketIo {
+    /// The pages that a mount answers to, for a request that names an origin or none.
+    pub fn pages<'a>(&self, mount: MountId, origin: Option<&'a str>) -> Pages<'a> {
+        let dashboard = self.dashboard.as_ref();
+        match (dashboard.filter(|dashboard| dashboard.id == mount), origin) {
+            (None, _) => Pages::Any,
+            (Some(dashboard), Some(origin)) => {
+                let mut listed = dashboard.origins.iter();
+                match listed.any(|listed| listed.as_str() == origin) {
+                    true => Pages::Of(origin),
+                    false => Pages::None,
+                }
+            }
+            (Some(_), None) => Pages::None,
+        }
+    }
+
+    /// Whether a request comes from a page that may not connect. Browsers do not keep pages from
+    /// opening WebSockets to anywhere, so the server must, where no token is asked for.
+    pub fn is_foreign(&self, mount: MountId, origin: Option<&str>) -> bool {
+        origin.is_some() && self.pages(mount, origin) == Pages::None
+    }
+
     /// The mount that a request is for; `None` when it is not for Socket.IO.
     pub fn mount_of(&self, surface: Surface, path: &str, query: &str) -> Option<MountId> {
         let has_version =
             || form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "EIO");
-        let is_happy = path.trim_end_matches('/') == HAPPY_PATH;
-        (surface == Surface::Main && is_happy && has_version()).then_some(self.happy)
+        if surface != Surface::Main {
+            return None;
+        }
+        match path.trim_end_matches('/') {
+            HAPPY_PATH => has_version().then_some(self.happy),
+            DASHBOARD_PATH => self.dashboard.as_ref().map(|dashboard| dashboard.id),
+            _ => None,
+        }
     }
 }
 

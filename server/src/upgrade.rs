@@ -15,7 +15,7 @@ use actix_codec::Framed;
 use actix_http::{HttpMessage, Method, Request, Response, h1};
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
-use dormouse_protocol::{AuthState, ClientType, Labels};
+use dormouse_protocol::{AuthState, ClientType, Labels, Rooms};
 use dormouse_shard::arrival::{Arrival, Greeting, Newcomer, Refusal, fresh_slot};
 use dormouse_shard::mount::MountId;
 use dormouse_shard::polling::PollSession;
@@ -104,6 +104,7 @@ pub fn upgrade(
                 slot,
                 claim: arrival.0,
                 labels: arrival.1,
+                rooms: Rooms::default(),
                 auth_state: arrival.2,
                 connected_at,
                 started,
@@ -233,6 +234,11 @@ fn judge_socket_io(
 ) -> Result<Judged, HandshakeRefusal> {
     let is_get = *request.method() == Method::GET;
     let asked = EngineRequest::read(query, is_get, true)?;
+    let origin = request.headers().get(actix_http::header::ORIGIN);
+    let origin = origin.map(|origin| origin.to_str().unwrap_or("?"));
+    if state.socket_io.is_foreign(mount, origin) {
+        return Err(EngineRefusal::Forbidden.into());
+    }
     let shaken = handshake::read(request.method(), request.version(), "", request.headers());
     let key = shaken.map_err(|_| EngineRefusal::Request)?.key;
     let Some(sid) = asked.sid else {

@@ -66,6 +66,7 @@ impl Room {
                     token_hash: None,
                 },
                 labels: Labels::new(None, None, None).unwrap(),
+                rooms: Default::default(),
                 auth_state: AuthState::Legacy,
                 connected_at: 1,
                 started: tokio::time::Instant::now(),

@@ -37,6 +37,7 @@ fn attachment(number: u64) -> Attachment {
         last_activity_at: number,
         auth_state: AuthState::Legacy,
         token_hash: None,
+        rooms: Default::default(),
     }
 }
 

@@ -1,12 +1,14 @@
-//! What an application built on Dormouse plugs in: events of its own, and presence.
+//! What an application built on Dormouse plugs in: events of its own, rooms, what newcomers are told
+//! first, and presence. What it sends by itself goes through [`crate::Workers`].
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use dormouse_protocol::{ConnectionId, Filter, Labels};
+use dormouse_protocol::{Attachment, ConnectionId, Filter, Labels, Rooms};
 use serde_json::value::RawValue;
 
+use crate::frame::Frame;
 use crate::mount::Wire;
 use crate::publication::ReplyTo;
 
@@ -19,6 +21,8 @@ pub struct EventRequest {
     pub connection: ConnectionId,
     /// The connection's client type and ids.
     pub labels: Labels,
+    /// The rooms that the connection is in.
+    pub rooms: Rooms,
     /// The event's name.
     pub event: Box<str>,
     /// Its data, unread; `None` when there was none.
@@ -42,11 +46,34 @@ pub struct Delivery {
     pub is_ephemeral: bool,
 }
 
+/// A change of the rooms that the sender of an event is in. Rooms are part of the attachment: they
+/// last until the connection ends, sleep included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomChange {
+    /// Into a room. One that [`Rooms::join`] refuses is not joined: whoever takes names from clients
+    /// tries them on a copy of [`EventRequest::rooms`] first.
+    Join(Box<str>),
+    /// Out of a room.
+    Leave(Box<str>),
+}
+
+/// What a connection begins with.
+#[derive(Debug, Default)]
+pub struct Welcome {
+    /// The rooms that it is in from the first.
+    pub rooms: Vec<Box<str>>,
+    /// What it is sent right behind the confirmation that it is connected: nothing comes between,
+    /// and what is delivered to its user from then on comes after.
+    pub frames: Vec<Frame>,
+}
+
 /// What an event led to. The ack is queued to the sender before any delivery is queued to anyone.
 #[derive(Debug, Default)]
 pub struct EventOutcome {
     /// JSON of the ack's value, sent only if the client asked for one.
     pub ack: Option<String>,
+    /// Changed before anything is sent.
+    pub rooms: Vec<RoomChange>,
     /// What others (and the sender, if the filter matches) get.
     pub deliveries: Vec<Delivery>,
 }
@@ -65,11 +92,29 @@ pub enum EventReply {
 
 /// Handlers of events that the shards themselves know nothing of. Shared by all workers.
 pub trait Application: Send + Sync + 'static {
-    /// Whether the application takes this event; if not, it is forwarded by default.
-    fn handles(&self, event: &str) -> bool;
+    /// Whether the application takes this event of a user's connection; if not, it is forwarded by
+    /// default.
+    fn handles(&self, user: &str, event: &str) -> bool;
 
     /// Handles an event. Called on the shard's thread: must not block.
     fn handle(&self, request: EventRequest) -> EventReply;
+
+    /// What a connection begins with. Called on its shard's thread when its place is certain and
+    /// before its shard knows it: must not block, and whoever changes what this tells delivers the
+    /// change afterwards, so that nobody misses it.
+    fn welcome(&self, _: &Attachment, _: Wire) -> Welcome {
+        Welcome::default()
+    }
+
+    /// Whether such connections of a user are kept to the application's events: what connections can
+    /// do among themselves elsewhere (broadcasts, calls, forwarding) is ignored like any unknown
+    /// event. For connections that may not reach all others of their user.
+    fn is_enclosed(&self, _user: &str, _: Wire) -> bool {
+        false
+    }
+
+    /// A connection has ended. Called on its shard's thread: must not block.
+    fn left(&self, _: &Attachment) {}
 
     /// A machine's first connection came, or its last one went (realtime contract, section 9).
     /// Must not block: the frames to clients do not wait for it.
@@ -81,7 +126,7 @@ pub trait Application: Send + Sync + 'static {
 pub struct NoApplication;
 
 impl Application for NoApplication {
-    fn handles(&self, _: &str) -> bool {
+    fn handles(&self, _: &str, _: &str) -> bool {
         false
     }
 

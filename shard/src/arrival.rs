@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use dormouse_protocol::{AuthState, ConnectionId, Labels};
+use dormouse_protocol::{AuthState, ConnectionId, Labels, Rooms};
 use tokio::time::Instant;
 
 use crate::intake::Partial;
@@ -81,6 +81,8 @@ pub struct Arrival {
     pub claim: Claim,
     /// Client type and ids.
     pub labels: Labels,
+    /// The rooms that its gate has put it into.
+    pub rooms: Rooms,
     /// How it authenticated.
     pub auth_state: AuthState,
     /// When the socket was accepted, Unix ms.

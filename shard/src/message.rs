@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use dormouse_protocol::{Attachment, ClientType, CloseCode, ConnectionId, Filter};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -92,6 +93,19 @@ pub enum HubMessage {
         /// Who serves it.
         found: RpcFound,
     },
+    /// Send an event of the server to one connection, which is to acknowledge it.
+    Ask {
+        /// Which.
+        connection: ConnectionId,
+        /// The event's name.
+        event: Arc<str>,
+        /// Its data.
+        data: Option<Arc<RawValue>>,
+        /// When nobody waits any more.
+        deadline: Instant,
+        /// Where the acknowledgement goes.
+        reply: Replies<Box<RawValue>>,
+    },
     /// A connection elsewhere is gone and can answer no more calls.
     Gone(ConnectionId),
     /// Count the connections that the filter chooses, of one client type or of all.
@@ -105,8 +119,11 @@ pub enum HubMessage {
     },
     /// Describe the connections.
     Inspect(Replies<Vec<Attachment>>),
-    /// Close all connections, or those that were opened with one token.
+    /// Close the connections that the filter chooses, or those among them that were opened with one
+    /// token.
     Disconnect {
+        /// Which connections.
+        filter: Arc<Filter>,
         /// The hash of that token, as attachments have it; `None` for all.
         opened_with: Option<[u8; 16]>,
         /// The code of the close frame.

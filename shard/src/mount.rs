@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_protocol::{AuthState, Labels};
+use dormouse_protocol::{AuthState, Labels, Rooms};
 
 use crate::arrival::Claim;
 
@@ -98,6 +98,8 @@ pub struct Entrant {
     pub claim: Claim,
     /// Client type and ids.
     pub labels: Labels,
+    /// The rooms that it is in from the first.
+    pub rooms: Rooms,
     /// How it came to be trusted.
     pub auth_state: AuthState,
 }

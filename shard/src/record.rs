@@ -4,7 +4,7 @@
 //! 180 to 360 bytes of memory for an entry whatever its size, which is more than a sleeping
 //! connection may cost. The connection's id is not stored: its slot has it.
 
-use dormouse_protocol::{Attachment, AuthState, ClientType, ConnectionId, Labels};
+use dormouse_protocol::{Attachment, AuthState, ClientType, ConnectionId, Labels, Rooms};
 use serde::{Deserialize, Serialize};
 
 use crate::name::ShardName;
@@ -26,6 +26,7 @@ pub struct Entry {
     last_activity: u64,
     auth_state: AuthState,
     token_hash: Option<[u8; 16]>,
+    rooms: Rooms,
     /// RPC methods that the connection serves, with the order of their registration.
     pub methods: Vec<(Box<str>, u64)>,
 }
@@ -44,6 +45,7 @@ impl Entry {
                 .saturating_sub(attachment.connected_at),
             auth_state: attachment.auth_state,
             token_hash: attachment.token_hash,
+            rooms: attachment.rooms.clone(),
             methods,
         }
     }
@@ -68,6 +70,7 @@ impl Entry {
             last_activity_at: self.connected_at.saturating_add(self.last_activity),
             auth_state: self.auth_state,
             token_hash: self.token_hash,
+            rooms: self.rooms,
         }
     }
 }
@@ -127,9 +130,14 @@ mod tests {
             user in "\\PC{1,40}", number: u16, record: u16, id: [u8; 16], token: u64,
             times in (0_u64..1 << 45, 0_u64..1 << 45),
             token_hash: Option<[u8; 16]>, session in prop::option::of("\\PC{1,20}"), method in "\\PC{0,20}",
+            room in prop::option::of("\\PC{1,20}"),
         ) {
             let name = ShardName { user: user.as_str().into(), number };
             let id = ConnectionId::from_bytes(id);
+            let mut rooms = Rooms::default();
+            if let Some(room) = room {
+                rooms.join(&room).unwrap();
+            }
             prop_assert_eq!(parse_key(&key(&name, record)), Some((name, record)));
             let attachment = Attachment {
                 connection_id: id,
@@ -143,6 +151,7 @@ mod tests {
                 last_activity_at: times.0 + times.1,
                 auth_state: AuthState::Authenticated,
                 token_hash,
+                rooms,
             };
             let entries = [Entry::new(token, &attachment, vec![(method.into(), 7)])];
             let mut read = decode(&encode(&entries)).unwrap();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use dormouse_protocol::stats::{HubStats, ShardStats};
 use dormouse_protocol::{CloseCode, ConnectionId, Filter};
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::application::Application;
@@ -229,6 +230,29 @@ impl Workers {
         }
     }
 
+    /// Sends an event to one connection of a user and waits for its acknowledgement; `None` when the
+    /// connection is not there, goes, or does not answer within this time. Plain clients answer as
+    /// they answer calls.
+    pub async fn ask(
+        &self,
+        user: &str,
+        connection: ConnectionId,
+        event: &str,
+        data: Option<&RawValue>,
+        within: Duration,
+    ) -> Option<Box<RawValue>> {
+        let (reply, mut answer) = mpsc::unbounded_channel();
+        let message = HubMessage::Ask {
+            connection,
+            event: event.into(),
+            data: data.map(|data| data.to_owned().into()),
+            deadline: tokio::time::Instant::now() + within,
+            reply,
+        };
+        self.bus.to_all(&user.into(), message);
+        answer.recv().await
+    }
+
     /// Hands a frame to the connections of many users.
     pub async fn deliver_to(
         &self,
@@ -373,7 +397,18 @@ impl Workers {
 
     /// Closes all connections of a user; returns how many.
     pub async fn disconnect(&self, user: &str, code: CloseCode, reason: &str) -> u64 {
-        self.close_all(user, None, code, reason).await
+        self.close_all(user, Filter::All, None, code, reason).await
+    }
+
+    /// Closes the connections of a user that a filter chooses; returns how many.
+    pub async fn disconnect_some(
+        &self,
+        user: &str,
+        filter: Filter,
+        code: CloseCode,
+        reason: &str,
+    ) -> u64 {
+        self.close_all(user, filter, None, code, reason).await
     }
 
     /// Closes the connections of a user that were opened with a token that is revoked (code 4001),
@@ -383,13 +418,20 @@ impl Workers {
     pub async fn revoke(&self, user: &str, token_hash: &TokenHash) -> u64 {
         let opened_with = Some(short_hash(token_hash));
         let reason = "the token was revoked";
-        self.close_all(user, opened_with, CloseCode::AUTH_FAILED, reason)
-            .await
+        self.close_all(
+            user,
+            Filter::All,
+            opened_with,
+            CloseCode::AUTH_FAILED,
+            reason,
+        )
+        .await
     }
 
     async fn close_all(
         &self,
         user: &str,
+        filter: Filter,
         opened_with: Option<[u8; 16]>,
         code: CloseCode,
         reason: &str,
@@ -397,6 +439,7 @@ impl Workers {
         let (reply, answers) = mpsc::unbounded_channel();
         let reason = reason.into();
         let message = HubMessage::Disconnect {
+            filter: Arc::new(filter),
             opened_with,
             code,
             reason,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_protocol::CloseCode;
+use dormouse_protocol::{CloseCode, Filter};
 use dormouse_shard::Workers;
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::Mutex;
@@ -16,6 +16,7 @@ use super::error::AccountError;
 use super::{removal, revoked_tokens};
 use crate::auth::{RevocationList, TokenHash};
 use crate::clock::unix_ms;
+use crate::dashboard::rooms;
 use crate::database::Database;
 
 /// How often changes are looked for.
@@ -40,6 +41,8 @@ pub struct Access {
     database: Database,
     list: Arc<RevocationList>,
     workers: Workers,
+    /// The user that has the dashboard's connections, whoever's token they came with.
+    dashboard: Option<Arc<str>>,
     /// The version that the list is equal to.
     seen: Mutex<i64>,
 }
@@ -59,6 +62,7 @@ impl Access {
         database: Database,
         list: Arc<RevocationList>,
         workers: Workers,
+        dashboard: Option<Arc<str>>,
     ) -> Result<Self, AccountError> {
         let changes = database
             .read_snapshot(async |reader| changes(reader, 0).await)
@@ -78,6 +82,7 @@ impl Access {
             database,
             list,
             workers,
+            dashboard,
             seen: Mutex::new(changes.version),
         })
     }
@@ -123,18 +128,26 @@ impl Access {
     /// Refuses a user's tokens and closes the user's connections; returns how many.
     pub async fn refuse(&self, user: &str) -> u64 {
         self.list.block(user);
-        self.workers
-            .disconnect(user, CloseCode::AUTH_FAILED, BLOCKED)
-            .await
+        let code = CloseCode::AUTH_FAILED;
+        let mut closed = self.workers.disconnect(user, code, BLOCKED).await;
+        if let Some(dashboard) = &self.dashboard {
+            let its = Filter::Room(rooms::visitor(user).into());
+            let workers = &self.workers;
+            closed += workers.disconnect_some(dashboard, its, code, BLOCKED).await;
+        }
+        closed
     }
 
     /// Refuses a token and closes the connections that it opened; returns how many.
     pub async fn revoke(&self, user: &str, hash: TokenHash, forget_at_ms: u64) -> u64 {
-        if self.list.revoke(hash, forget_at_ms) {
-            self.workers.revoke(user, &hash).await
-        } else {
-            0
+        if !self.list.revoke(hash, forget_at_ms) {
+            return 0;
         }
+        let mut closed = self.workers.revoke(user, &hash).await;
+        if let Some(dashboard) = self.dashboard.as_deref().filter(|other| *other != user) {
+            closed += self.workers.revoke(dashboard, &hash).await;
+        }
+        closed
     }
 
     /// Looks for changes every second, for as long as it is polled, and removes every hour what

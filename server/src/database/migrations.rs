@@ -52,6 +52,7 @@ const STEPS: &[Step] = steps![
     53 "53_call_records",
     54 "54_event_groups",
     55 "55_call_totals",
+    60 "60_dashboard",
 ];
 
 /// Brings the database up to date.

@@ -222,6 +222,10 @@ on_both_databases! {
         let mut connection = connection::open(&location, Role::Writer, lock_timeout).await.unwrap();
         for statement in [
             "DROP TABLE call_totals",
+            "DROP TABLE dashboard_agents",
+            "DROP TABLE dashboard_tasks",
+            "DROP TABLE dashboard_messages",
+            "DROP TABLE dashboard_game_states",
             "DELETE FROM _sqlx_migrations WHERE version >= 55",
             "INSERT INTO call_rollups VALUES ('t', 60000, 0, 'c', 'p', 'b', 'BUSY', 1, 2, 3, 4, 5, 6)",
             "INSERT INTO call_rollups VALUES ('t', 60000, 0, 'd', 'p', 'b', 'BUSY', 1, 2, 3, 4, 5, 6)",

@@ -15,6 +15,7 @@ use super::errors::ApiError;
 use super::raw_response::request_id;
 use crate::app_state::AppState;
 use crate::listeners::Surface;
+use crate::socket_io::Pages;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Requested-With, X-Request-Id, \
@@ -50,10 +51,11 @@ pub async fn manners(
     let id = request_id(request.headers());
     let correlation = request.headers().get("x-correlation-id").cloned();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let is_open = state.as_deref().is_some_and(|state| {
+    let pages = state.as_deref().and_then(|state| {
         let (path, query) = (request.path(), request.query_string());
-        let mount = state.socket_io.mount_of(Surface::Main, path, query);
-        mount.is_some()
+        let mount = state.socket_io.mount_of(Surface::Main, path, query)?;
+        let origin = origin.as_ref().map(|origin| origin.to_str().unwrap_or("?"));
+        Some(state.socket_io.pages(mount, origin))
     });
     let mut response = match early_answer(&request, state.as_deref()) {
         Some(answer) => request.into_response(answer),
@@ -86,11 +88,15 @@ pub async fn manners(
     let listed = state
         .as_deref()
         .map_or(&[][..], |state| &state.settings.http.cors_origins);
-    if is_open {
-        // Pages of any origin may poll; what they send as credentials is in their packets.
-        set(headers, "access-control-allow-origin", "*");
-    } else {
-        allow_origin(headers, origin.as_ref(), listed, is_development);
+    match pages {
+        Some(Pages::Any) => set(headers, "access-control-allow-origin", "*"),
+        Some(pages) => {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+            if let Pages::Of(origin) = pages {
+                set(headers, "access-control-allow-origin", origin);
+            }
+        }
+        None => allow_origin(headers, origin.as_ref(), listed, is_development),
     }
     let rate = response
         .request()

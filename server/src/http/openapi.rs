@@ -13,8 +13,8 @@ use utoipa::{Modify, OpenApi};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, events, feed, kv, push_tokens, service, sync, usage_limits,
-    user, version,
+    account, admin, admin_page, auth, dashboard, events, feed, kv, push_tokens, service, sync,
+    usage_limits, user, version,
 };
 use crate::metrics;
 
@@ -39,6 +39,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         metrics::route::on_main,
         updates,
         websocket,
+        dashboard_socket,
+        dashboard::snapshot,
+        dashboard::inject,
+        dashboard::claude_events,
+        dashboard::put_agent,
+        dashboard::delete_agent,
         events::health::live,
         events::health::ready,
         subscribe,
@@ -156,6 +162,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         (name = "user", description = "A user's own connections"),
         (name = "sync", description = "Sessions, messages, machines, artifacts and what belongs to \
          them"),
+        (name = "dashboard", description = "The agent dashboard, with a token of its user"),
         (name = "events", description = "Call events of a tenant, and reports over its calls"),
         (name = "admin", description = "For admins; on addresses of their own where \
          `admin.listen` names some"),
@@ -255,6 +262,33 @@ macro_rules! describe_sockets {
         fn $name() {}
     };
 }
+
+/// The agent dashboard for Socket.IO clients, by WebSocket or long polling (Engine.IO 4).
+#[utoipa::path(
+    get, path = "/socket.io", tag = "sockets",
+    params(
+        ("EIO" = Option<String>, Query, description = "4"),
+        ("transport" = Option<String>, Query, description = "`websocket` or `polling`"),
+        ("sid" = Option<String>, Query, description = "The session that a request belongs to"),
+        ("orgSlug" = Option<String>, Query, description = "The organisation to look at; the \
+         dashboard as a whole, if absent"),
+    ),
+    responses(
+        (status = 101, description = "The connection is a WebSocket now"),
+        (status = 200, description = "Packets", body = String, content_type = "text/plain"),
+        (status = 400, description = "Not such a request, with a code", body = Object),
+        (status = 403, description = "A page of another origin, or too many clients that have \
+         not connected", body = Object),
+        (status = 404, description = "There is no dashboard", body = ErrorBody),
+        (status = 413, description = "The payload is too large", body = String,
+         content_type = "text/plain"),
+        (status = 503, description = "The server is stopping", body = String,
+         content_type = "text/plain",
+         headers(("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+#[expect(dead_code, reason = "describes the handshake, which is no handler")]
+fn dashboard_socket() {}
 
 describe_sockets!(updates, "/v1/updates", "Opens a WebSocket.");
 describe_sockets!(

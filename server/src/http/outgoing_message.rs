@@ -73,12 +73,15 @@ pub struct FilterFields {
     /// For `machine` and `machine-scoped-only`.
     #[schema(nullable = false)]
     pub machine_id: Option<String>,
-    /// For `exclude`.
+    /// For `exclude` and `connection`.
     #[schema(nullable = false)]
     pub connection_id: Option<String>,
+    /// For `room`.
+    #[schema(nullable = false)]
+    pub room: Option<String>,
 }
 
-/// The seven filters.
+/// The filters.
 #[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum FilterKind {
@@ -96,6 +99,10 @@ pub enum FilterKind {
     AllInterestedInSession,
     /// Every connection but this one.
     Exclude,
+    /// This connection.
+    Connection,
+    /// Every connection that an application has put into this room.
+    Room,
 }
 
 /// Reads a filter; none is all.

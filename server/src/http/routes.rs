@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, events, feed, kv, openapi, push_tokens, service, sync,
-    usage_limits, user, version,
+    account, admin, admin_page, auth, dashboard, events, feed, kv, openapi, push_tokens, service,
+    sync, usage_limits, user, version,
 };
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
@@ -41,6 +41,8 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
     if surface == Surface::Main {
         endpoints.push(Endpoint::with_or_without_slash("/v1/updates").any(updates));
         endpoints.push(Endpoint::with_or_without_slash("/v1/websocket").any(not_an_upgrade));
+        endpoints.push(Endpoint::with_or_without_slash("/socket.io").any(dashboard_socket));
+        endpoints.extend(dashboard::endpoints());
         endpoints.extend(auth::endpoints());
         endpoints.extend(account::endpoints());
         endpoints.extend(kv::endpoints());
@@ -78,6 +80,22 @@ async fn updates(
     match state.socket_io.mount_of(Surface::Main, path, query) {
         Some(mount) => polling::answer(&state, mount, &request, payload).await,
         None => not_an_upgrade(request, state).await,
+    }
+}
+
+/// Long polling of the dashboard, where there is one.
+async fn dashboard_socket(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<AppState>,
+) -> HttpResponse {
+    let (path, query) = (request.path(), request.query_string());
+    match state.socket_io.mount_of(Surface::Main, path, query) {
+        Some(mount) => polling::answer(&state, mount, &request, payload).await,
+        None => {
+            let headers: actix_http::header::HeaderMap = request.headers().clone();
+            dashboard::absent().response_at(path, &request_id(&headers))
+        }
     }
 }
 

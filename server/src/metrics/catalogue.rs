@@ -4,7 +4,7 @@
 
 use super::definition::Kind::{Counter, Gauge, Histogram};
 use super::definition::Metric;
-use super::definition::Origin::{Baselines, Capacity, Dormouse, Events, Process};
+use super::definition::Origin::{Baselines, Capacity, Dashboard, Dormouse, Events, Process};
 use super::definition::Unit::{Bytes, Count, Flag, Milliseconds, Ratio, Seconds, UnixSeconds};
 
 macro_rules! catalogue {
@@ -82,6 +82,27 @@ catalogue! {
         "Time from reading an HTTP request's head to having its answer, in seconds.";
     HTTP_REQUEST_ERRORS = Events Counter "http_request_errors_total" ["error_type"] Count,
         "HTTP requests answered with a status of 400 or above.";
+
+    DASHBOARD_CONNECTIONS = Dashboard Gauge "websocket_active_connections" [] Count,
+        "Open connections of the dashboard.";
+    DASHBOARD_CONNECTED = Dashboard Counter "websocket_connections_total" [] Count,
+        "Connections of the dashboard that were taken in.";
+    DASHBOARD_DISCONNECTED = Dashboard Counter "websocket_disconnections_total" [] Count,
+        "Connections of the dashboard that are over.";
+    DASHBOARD_OPEN = Dashboard Histogram "websocket_connection_duration_seconds" [] Seconds,
+        "How long connections of the dashboard were open, in seconds.";
+    DASHBOARD_EMITTED = Dashboard Counter "websocket_events_emitted_total" ["event_type"] Count,
+        "Events of the dashboard that were told, each once however many connections get it.";
+    DASHBOARD_RECEIVED = Dashboard Counter "websocket_events_received_total" [] Count,
+        "Events that clients of the dashboard sent.";
+    DASHBOARD_ERRORS = Dashboard Counter "websocket_event_errors_total" [] Count,
+        "Events of clients of the dashboard that were refused or not stored.";
+    DASHBOARD_LATENCY = Dashboard Histogram "websocket_event_latency_milliseconds" [] Milliseconds,
+        "Time from handling a task or message of a client of the dashboard to having it stored and \
+         on its way to the others, in milliseconds.";
+    DASHBOARD_INITIAL = Dashboard Histogram "websocket_initial_state_latency_milliseconds" []
+        Milliseconds,
+        "Time to make what a new connection of the dashboard is told first, in milliseconds.";
 
     CALLS = Events Counter "calls_total" ["status"] Count,
         "Calls by the status that they came to since the start; a call comes to several.";

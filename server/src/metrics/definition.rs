@@ -73,6 +73,8 @@ pub enum Origin {
     Capacity,
     /// Section 11 of the events contract.
     Events,
+    /// Section 13 of the Socket.IO contract.
+    Dashboard,
     /// This server.
     Dormouse,
     /// The Prometheus project's list of names that every process should have.
@@ -81,10 +83,11 @@ pub enum Origin {
 
 impl Origin {
     /// All, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Baselines,
         Self::Capacity,
         Self::Events,
+        Self::Dashboard,
         Self::Dormouse,
         Self::Process,
     ];

@@ -79,7 +79,7 @@ pub enum Values {
 }
 
 /// All labels of the catalogue.
-pub const LABELS: [(&str, Values); 15] = [
+pub const LABELS: [(&str, Values); 16] = [
     (
         "user_id",
         Values::Bounded(
@@ -106,6 +106,10 @@ pub const LABELS: [(&str, Values); 15] = [
         Values::Bounded("the status codes of answers"),
     ),
     ("version", Values::Bounded("the version of the server")),
+    (
+        "event_type",
+        Values::Bounded("the names of the dashboard's events"),
+    ),
     ("method", Values::Closed(&[&METHODS])),
     ("error_type", Values::Closed(&[&ERROR_TYPES])),
     ("state", Values::Closed(&[&SHARD_STATES])),

@@ -186,6 +186,10 @@ fn section(page: &mut String, origin: Origin) {
             "HTTP",
             "Names of the events contract, section 11. No histogram has a label for users.",
         ),
+        Origin::Dashboard => (
+            "Dashboard",
+            "Of the agent dashboard on `/socket.io`; all zero where there is none.",
+        ),
         Origin::Dormouse => ("Dormouse", "This server's own, in Prometheus' base units."),
         Origin::Process => (
             "Process",

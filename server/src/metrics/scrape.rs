@@ -11,6 +11,7 @@ use super::families::Families;
 use super::{process, workers};
 use crate::app_state::{AppState, VERSION};
 use crate::clock::unix_ms;
+use crate::dashboard::counters::DashboardCounters;
 use crate::database::counters::{DatabaseCounters, Ended};
 use crate::events::counters::EventCounters;
 use crate::handshake::HandshakeRefusal;
@@ -76,6 +77,12 @@ fn server(families: &mut Families, state: &AppState, handshakes: &BTreeMap<&'sta
     let write_time = state.database.counters().write_time();
     families.histogram(&metrics::DB_QUERY_DURATION, &write_time);
     events(families, &state.events.counters);
+    let none = DashboardCounters::default();
+    let counters = state
+        .dashboard
+        .as_ref()
+        .map(|dashboard| &dashboard.counters);
+    dashboard(families, counters.unwrap_or(&none));
     let checks = state.counters.tokens.all();
     families.by_label(&metrics::TOKEN_CHECKS, TokenCheck::LABELS, checks);
 }
@@ -95,6 +102,23 @@ fn events(families: &mut Families, counters: &EventCounters) {
     families.count(&metrics::EVENTS_PUBLISHED, counters.all_published());
     families.count(&metrics::EVENT_DEAD_LETTERS, counters.all_dead());
     families.histogram(&metrics::EVENT_PUBLISH, &counters.publish_time());
+}
+
+fn dashboard(families: &mut Families, counters: &DashboardCounters) {
+    let (came, went) = (counters.connections(), counters.disconnections());
+    families.count(&metrics::DASHBOARD_CONNECTIONS, came.saturating_sub(went));
+    families.count(&metrics::DASHBOARD_CONNECTED, came);
+    families.count(&metrics::DASHBOARD_DISCONNECTED, went);
+    families.histogram(&metrics::DASHBOARD_OPEN, &counters.open_times());
+    let emitted = counters.all_emitted();
+    let emitted = emitted
+        .iter()
+        .map(|(event, count)| ([event.as_str()], *count));
+    families.counts(&metrics::DASHBOARD_EMITTED, emitted);
+    families.count(&metrics::DASHBOARD_RECEIVED, counters.all_received());
+    families.count(&metrics::DASHBOARD_ERRORS, counters.errors());
+    families.histogram(&metrics::DASHBOARD_LATENCY, &counters.latency());
+    families.histogram(&metrics::DASHBOARD_INITIAL, &counters.initial_state());
 }
 
 /// What the system does not tell is left out.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use dormouse_protocol::attachment::LabelsError;
 use dormouse_protocol::envelope::string;
-use dormouse_protocol::{AuthState, Labels};
+use dormouse_protocol::{AuthState, Labels, Rooms};
 use dormouse_shard::mount::{ConnectGate, ConnectRefusal, Entrant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -74,6 +74,7 @@ impl HappyGate {
         Ok(Entrant {
             claim: claim(&identity),
             labels,
+            rooms: Rooms::default(),
             auth_state: AuthState::Authenticated,
         })
     }

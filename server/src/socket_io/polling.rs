@@ -31,6 +31,11 @@ pub async fn answer(
         Ok(asked) => asked.sid,
         Err(refusal) => return refuse(state, refusal),
     };
+    let origin = request.headers().get(header::ORIGIN);
+    let origin = origin.map(|origin| origin.to_str().unwrap_or("?"));
+    if state.socket_io.is_foreign(mount_id, origin) {
+        return refuse(state, EngineRefusal::Forbidden);
+    }
     match sid {
         None => begin(state, mount_id, mount, request),
         Some(sid) if *method == Method::GET => hold(state, mount_id, &sid).await,

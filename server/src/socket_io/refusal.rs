@@ -19,7 +19,7 @@ pub enum EngineRefusal {
     /// Anything else that is wrong with the request.
     #[error("Bad request")]
     Request,
-    /// Too many connections are before their CONNECT.
+    /// Too many connections are before their CONNECT, or it is a page of another origin.
     #[error("Forbidden")]
     Forbidden,
     /// `EIO` is not 4.

@@ -66,7 +66,7 @@ impl SyncApplication {
             match reading.answer(database, request.user, most, to).await {
                 Ok(ack) => EventOutcome {
                     ack,
-                    deliveries: Vec::new(),
+                    ..EventOutcome::default()
                 },
                 Err(err) => refused(shape, &err),
             }
@@ -105,12 +105,12 @@ fn refused(shape: Shape, err: &SyncError) -> EventOutcome {
     }
     EventOutcome {
         ack: Some(shape.error(&err.client_text())),
-        deliveries: Vec::new(),
+        ..EventOutcome::default()
     }
 }
 
 impl Application for SyncApplication {
-    fn handles(&self, event: &str) -> bool {
+    fn handles(&self, _: &str, event: &str) -> bool {
         acks::shape(event).is_some()
     }
 
@@ -132,6 +132,7 @@ impl Application for SyncApplication {
             None => self.write(request, shape),
             Some(outcome) => EventReply::Now(EventOutcome {
                 ack: Some(outcome.ack),
+                rooms: Vec::new(),
                 deliveries: outcome
                     .ephemeral
                     .into_iter()

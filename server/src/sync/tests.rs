@@ -121,6 +121,7 @@ impl Api {
 
     fn request(&self, account: &str, event: &str, data: Option<Box<RawValue>>) -> EventRequest {
         EventRequest {
+            rooms: Default::default(),
             user: account.into(),
             connection: self.sender,
             labels: Labels {
@@ -148,7 +149,7 @@ impl Api {
 
     async fn send_raw(&self, account: &str, event: &str, data: Option<Box<RawValue>>) -> Answer {
         self.test.published.take();
-        assert!(self.application.handles(event), "{event}");
+        assert!(self.application.handles("alice", event), "{event}");
         let outcome = match self.application.handle(self.request(account, event, data)) {
             EventReply::Now(outcome) => outcome,
             EventReply::Later(outcome) => outcome.await,

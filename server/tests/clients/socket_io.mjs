@@ -8,9 +8,11 @@ import { once } from "node:events";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
 
-const [url, token, adminToken, only = ""] = process.argv.slice(2);
-if (!url || !token || !adminToken) {
-  console.error("usage: node socket_io.mjs <url> <token of a user> <token of an admin>");
+const [url, token, adminToken, dashboardToken, only = ""] = process.argv.slice(2);
+if (!url || !token || !adminToken || !dashboardToken) {
+  console.error(
+    "usage: node socket_io.mjs <url> <token of a user> <token of an admin> <token of the dashboard>",
+  );
   process.exit(2);
 }
 
@@ -292,6 +294,131 @@ const tests = {
   },
 };
 
+// A client of the dashboard with what it is told from the first.
+function dashboard(transports, query) {
+  const socket = io(url, {
+    transports,
+    query,
+    forceNew: true,
+    reconnectionDelay: 50,
+    reconnectionDelayMax: 200,
+  });
+  open.add(socket);
+  const told = [];
+  const waiting = [];
+  socket.onAny((event, data) => {
+    told.push([event, data]);
+    waiting.shift()?.();
+  });
+  // The next event of this name; what comes before it must be of those named.
+  const next = async (event, before = []) => {
+    for (;;) {
+      if (told.length === 0) {
+        await within(`"${event}"`, new Promise((resolve) => waiting.push(resolve)));
+      }
+      const [name, data] = told.shift();
+      if (name === event) {
+        return data;
+      }
+      assert.ok(before.includes(name) || name === "heartbeat", `${name} before ${event}`);
+    }
+  };
+  return { socket, next };
+}
+
+const dashboardTests = {
+  async "is told the state first, and each step of a task"(transports) {
+    await request("PUT", "/v1/dashboard/agents/ada", dashboardToken, { role: "tester" });
+    const [one, two] = [dashboard(transports), dashboard(transports)];
+    for (const { next } of [one, two]) {
+      const init = await next("init");
+      assert.equal(init.agents[0].name, "ada");
+      assert.ok(Array.isArray(init.tasks) && Array.isArray(init.pendingDrafts));
+    }
+    const task = { agentId: "ada", title: "t", description: "d", priority: "normal" };
+    const ack = await asked(one.socket, "task:assign", task);
+    assert.equal(ack.success, true);
+    for (const { next } of [one, two]) {
+      assert.equal((await next("agent:status")).status, "working");
+      for (const progress of [0, 25, 50, 75, 100]) {
+        const told = await next("task:progress");
+        assert.deepEqual([told.taskId, told.progress], [ack.taskId, progress]);
+        assert.ok(Number.isInteger(told._emitTimestamp));
+      }
+      assert.equal((await next("task:completed")).taskId, ack.taskId);
+      assert.equal((await next("agent:status")).status, "idle");
+    }
+    const unknown = await asked(one.socket, "task:assign", { ...task, agentId: "nobody" });
+    assert.deepEqual(unknown, { success: false, error: "Agent nobody not found" });
+    // Without a callback: nothing may be called, and the process must live.
+    one.socket.emit("message:send", { toAgentId: "ada", subject: "s", body: "b" });
+    assert.equal((await two.next("message:new")).message.subject, "s");
+  },
+
+  async "is told the state anew after its transport is lost"(transports) {
+    const { socket, next } = dashboard(transports);
+    await next("init");
+    socket.emit("state:sync", { camera: { x: 1, y: 2, zoom: 3 }, ui: { open: true } });
+    assert.deepEqual(await asked(socket, "ping"), {});
+    socket.io.engine.close();
+    const { gameState } = await next("init");
+    assert.deepEqual(gameState.cameraPosition, { x: 1, y: 2, zoom: 3 });
+  },
+
+  async "decides about drafts"(transports) {
+    const { socket, next } = dashboard(transports);
+    await next("init");
+    const content = { recipient: "r", subject: "s", body: "b" };
+    const data = { fromAgent: "ada", content };
+    const { id } = await request("POST", "/v1/dashboard/events", dashboardToken, {
+      event: "draft:pending",
+      data,
+    });
+    assert.deepEqual((await next("draft:pending")).content, content);
+    assert.deepEqual(await asked(socket, "draft:reject", { draftId: id }), { success: true });
+    assert.equal((await next("draft:rejected")).draftId, id);
+  },
+
+  async "looks at one organisation, its agents and threads"(transports) {
+    const { socket, next } = dashboard(transports, { orgSlug: "default" });
+    assert.equal((await next("snapshot")).type, "snapshot");
+    const tell = (event, data) =>
+      request("POST", "/v1/dashboard/events", dashboardToken, { event, data });
+    await tell("agent_event", { agentId: "a1", number: 1 });
+    assert.deepEqual(await asked(socket, "join_agent", "a1"), { success: true });
+    await tell("agent_event", { agentId: "a1", number: 2 });
+    const event = await next("agent_event");
+    assert.deepEqual([event.number, event.orgSlug], [2, "default"]);
+    await asked(socket, "leave_agent", "a1");
+    await tell("agent_event", { agentId: "a1", number: 3 });
+    await tell("org_changed", {});
+    await next("org_changed");
+    await asked(socket, "join_thread", "t1");
+    const turn = await asked(socket, "chat_message", { threadId: "t1", body: "hello" });
+    let said = "";
+    for (;;) {
+      const part = await next("main_agent_stream", ["message_created"]);
+      assert.equal(part.turnId, turn.turnId);
+      if (part.type === "turn_complete") {
+        assert.equal(part.fullText, said);
+        break;
+      }
+      said += part.text ?? "";
+    }
+    assert.equal((await asked(socket, "switch_org", "secret")).success, false);
+    const other = io(url, { transports, query: { orgSlug: "secret" }, forceNew: true });
+    open.add(other);
+    const refusal = await heard(other, "connect_error");
+    assert.equal(refusal.message, "Not a member of this organisation");
+  },
+
+  async "knows no other namespace"(transports) {
+    const socket = io(`${url}/elsewhere`, { transports, forceNew: true });
+    open.add(socket);
+    assert.equal((await heard(socket, "connect_error")).message, "Invalid namespace");
+  },
+};
+
 const onlyAfterAnUpgrade = {
   async "changes to WebSocket in the middle of traffic, in order"() {
     const [one, two] = [client(["polling", "websocket"]), client(["polling", "websocket"])];
@@ -347,6 +474,7 @@ async function run(transports, tests) {
 try {
   for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
     await run(transports, tests);
+    await run(transports, dashboardTests);
   }
   await run(["polling", "websocket"], onlyAfterAnUpgrade);
 } catch (error) {

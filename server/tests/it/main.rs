@@ -9,6 +9,7 @@ mod bad_http;
 mod broadcasts;
 mod connection_limits;
 mod credentials;
+mod dashboard;
 mod envelopes;
 mod event_groups;
 mod event_keys;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use actix::prelude::*;
-use dormouse_protocol::CloseCode;
+use dormouse_protocol::{CloseCode, Filter};
 use tokio::time::Instant;
 
 use super::outlet::Outlet;
@@ -287,6 +287,17 @@ impl ConnectionManager {
                 self.state
                     .take_answer(&id, from, value.as_deref(), &mut out);
             }
+            HubMessage::Ask {
+                connection,
+                event,
+                data,
+                deadline,
+                reply,
+            } => {
+                let data = data.as_deref();
+                self.state
+                    .ask(connection, &event, data, deadline, reply, &mut out);
+            }
             HubMessage::Gone(connection) => self.state.target_gone(connection, &mut out),
             HubMessage::Count {
                 client_type,
@@ -304,12 +315,13 @@ impl ConnectionManager {
                 let _ = reply.send(self.state.attachments(&out));
             }
             HubMessage::Disconnect {
+                filter,
                 opened_with,
                 code,
                 reason,
                 reply,
             } => {
-                let delivered = self.disconnect(opened_with, code, &reason, &mut out);
+                let delivered = self.disconnect(&filter, opened_with, code, &reason, &mut out);
                 let shard = self.state.name().clone();
                 let _ = reply.send(ShardDelivery { shard, delivered });
             }
@@ -328,18 +340,19 @@ impl ConnectionManager {
 
     fn disconnect(
         &self,
+        filter: &Filter,
         opened_with: Option<[u8; 16]>,
         code: CloseCode,
         reason: &str,
         out: &mut impl Outlet,
     ) -> u64 {
         let mut closed = 0;
-        for member in self.state.members().iter() {
+        self.state.members().select(filter, |member| {
             if opened_with.is_none() || member.attachment.token_hash == opened_with {
                 out.kick(member.token, code, reason);
                 closed += 1;
             }
-        }
+        });
         closed
     }
 
@@ -435,12 +448,16 @@ impl Handler<ShardMessage> for ConnectionManager {
                             self.state.leave(token, &mut out)
                         };
                         if let Some(attachment) = left {
+                            self.worker.application().left(&attachment);
                             let oldest = self.state.members().oldest();
                             self.worker.left(self.index, &attachment.labels, oldest);
                         }
                         self.watch_calls(ctx);
                     }
-                    ShardMessage::Hub(message) => self.hub_message(message),
+                    ShardMessage::Hub(message) => {
+                        self.hub_message(message);
+                        self.watch_calls(ctx);
+                    }
                     ShardMessage::Inbound { .. } | ShardMessage::Stored(_) => {}
                 }
             }

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::outlet::Outlet;
-use super::rpc::{self, CallRequest, OpenCall, Rpc, Target, WaitingCall};
+use super::rpc::{self, Asked, CallRequest, OpenCall, Rpc, Target, WaitingCall};
 use super::state::{Deferred, State, ack};
 use crate::frame::Frame;
-use crate::message::{HubMessage, RpcFound, RpcLevel};
+use crate::message::{HubMessage, Replies, RpcFound, RpcLevel};
 use crate::mount::Wire;
 use crate::settings::ShardSettings;
 use crate::table::SlotToken;
@@ -348,6 +348,33 @@ impl State {
         }
     }
 
+    /// Sends an event of the server to a connection of this shard that is to acknowledge it. `reply`
+    /// is dropped when it is not here, goes, or does not answer in time.
+    pub fn ask(
+        &mut self,
+        connection: ConnectionId,
+        event: &str,
+        data: Option<&RawValue>,
+        deadline: tokio::time::Instant,
+        reply: Replies<Box<RawValue>>,
+        out: &mut impl Outlet,
+    ) {
+        let Some(token) = self.members.find(connection).map(|member| member.token) else {
+            return;
+        };
+        let id = rpc::new_id(self.name.number);
+        let Ok(correlation) = serde_json::value::to_raw_value(&id) else {
+            return;
+        };
+        let asked = Asked {
+            target: connection,
+            deadline,
+            reply,
+        };
+        self.rpc_mut().ask(id, asked);
+        out.send(token, &frames::forwarded(event, data, Some(&correlation)));
+    }
+
     /// Gives an answer to the caller, if the answerer was asked and is the first.
     pub fn take_answer(
         &mut self,
@@ -356,7 +383,14 @@ impl State {
         value: Option<&RawValue>,
         out: &mut impl Outlet,
     ) {
-        if let Some(call) = self.rpc.as_mut().and_then(|rpc| rpc.answer(id, from)) {
+        let Some(rpc) = &mut self.rpc else {
+            return;
+        };
+        if let Some(asked) = rpc.take_asked(id, from) {
+            let value = value.map_or_else(|| RawValue::NULL.to_owned(), RawValue::to_owned);
+            // The asker may have given up.
+            let _ = asked.reply.send(value);
+        } else if let Some(call) = rpc.answer(id, from) {
             let value = match call.wire {
                 Wire::Plain => wire::answer(value, id),
                 Wire::SocketIo(_) => wire::result(value, id),

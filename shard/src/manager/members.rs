@@ -1,6 +1,7 @@
 //! The connections of an awake shard, indexed by what filters ask for.
 
 use ahash::AHashMap;
+use dormouse_protocol::rooms::RoomError;
 use dormouse_protocol::stats::ByType;
 use dormouse_protocol::{Attachment, ClientType, ConnectionId, Filter, Labels};
 
@@ -22,6 +23,16 @@ impl Member {
     fn labels(&self) -> &Labels {
         &self.attachment.labels
     }
+
+    /// Whether a filter chooses it.
+    pub fn is_chosen_by(&self, filter: &Filter) -> bool {
+        let attachment = &self.attachment;
+        filter.matches(
+            attachment.connection_id,
+            &attachment.labels,
+            &attachment.rooms,
+        )
+    }
 }
 
 /// Shards of up to this size are scanned; larger ones get an index of tokens.
@@ -41,6 +52,8 @@ pub struct Members {
     /// Connections by the hash of their label; the label itself is compared on use.
     sessions: AHashMap<u64, Vec<SlotToken>>,
     machines: AHashMap<u64, Vec<SlotToken>>,
+    /// Connections by room; absent while there are none. A name is kept once for all who are in it.
+    rooms: Option<Box<AHashMap<Box<str>, Vec<SlotToken>>>>,
 }
 
 /// The hash under which a label is counted and indexed.
@@ -63,6 +76,10 @@ impl Members {
                 tokens.reserve_exact(1);
                 tokens.push(token);
             }
+        }
+        for room in member.attachment.rooms.iter() {
+            let rooms = self.rooms.get_or_insert_default();
+            rooms.entry(room.into()).or_default().push(token);
         }
         let members = &mut self.lists[list];
         // Most users have a connection or two: grow from one, not from four.
@@ -153,7 +170,52 @@ impl Members {
                 }
             }
         }
+        for room in member.attachment.rooms.iter() {
+            self.leave_index(room, token);
+        }
         Some(member)
+    }
+
+    /// Puts a connection into a room; `false` when nothing changes.
+    ///
+    /// # Errors
+    /// [`RoomError`]; then nothing has changed.
+    pub fn join_room(&mut self, token: SlotToken, room: &str) -> Result<bool, RoomError> {
+        let Some(member) = self.get_mut(token) else {
+            return Ok(false);
+        };
+        let is_new = member.attachment.rooms.join(room)?;
+        if is_new {
+            let rooms = self.rooms.get_or_insert_default();
+            rooms.entry(room.into()).or_default().push(token);
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a connection out of a room; `false` when it is not in it.
+    pub fn leave_room(&mut self, token: SlotToken, room: &str) -> bool {
+        let was_in = self
+            .get_mut(token)
+            .is_some_and(|member| member.attachment.rooms.leave(room));
+        if was_in {
+            self.leave_index(room, token);
+        }
+        was_in
+    }
+
+    fn leave_index(&mut self, room: &str, token: SlotToken) {
+        let Some(rooms) = &mut self.rooms else {
+            return;
+        };
+        if let Some(tokens) = rooms.get_mut(room) {
+            tokens.retain(|other| *other != token);
+            if tokens.is_empty() {
+                rooms.remove(room);
+            }
+        }
+        if rooms.is_empty() {
+            self.rooms = None;
+        }
     }
 
     /// Calls `each` for every connection that the filter chooses.
@@ -185,6 +247,15 @@ impl Members {
                     .filter(|member| member.attachment.connection_id != *id)
                     .for_each(each);
             }
+            Filter::Connection(id) => self.find(*id).into_iter().for_each(each),
+            Filter::Room(room) => {
+                let tokens = self.rooms.as_ref().and_then(|rooms| rooms.get(room));
+                let members = tokens
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|token| self.get(*token));
+                members.for_each(each);
+            }
         }
     }
 
@@ -197,7 +268,7 @@ impl Members {
     ) {
         for token in index.get(&label_hash(label)).into_iter().flatten() {
             if let Some(member) = self.get(*token)
-                && filter.matches(member.attachment.connection_id, member.labels())
+                && member.is_chosen_by(filter)
             {
                 each(member);
             }
@@ -266,13 +337,23 @@ mod tests {
 
     use super::*;
 
-    fn member(number: u32, kind: usize, session: Option<u8>, machine: Option<u8>) -> Member {
+    fn member(
+        number: u32,
+        kind: usize,
+        session: Option<u8>,
+        machine: Option<u8>,
+        room: Option<u8>,
+    ) -> Member {
         let label = |prefix: &str, label: Option<u8>| label.map(|n| format!("{prefix}{n}").into());
         let labels = Labels {
             client_type: ClientType::ALL[kind],
             session_id: label("s", session),
             machine_id: label("m", machine),
         };
+        let mut rooms = dormouse_protocol::Rooms::default();
+        if let Some(room) = room {
+            rooms.join(&format!("r{room}")).unwrap();
+        }
         let mut id = [0; 16];
         id[..4].copy_from_slice(&number.to_le_bytes());
         Member {
@@ -286,6 +367,7 @@ mod tests {
                 last_activity_at: 0,
                 auth_state: AuthState::Legacy,
                 token_hash: None,
+                rooms,
             }),
         }
     }
@@ -294,20 +376,30 @@ mod tests {
         #[test]
         fn the_indexes_choose_exactly_what_the_filter_matches(
             shapes in prop::collection::vec(
-                (0_usize..3, prop::option::of(0_u8..3), prop::option::of(0_u8..3)), 0..30),
+                (0_usize..3, prop::option::of(0_u8..3), prop::option::of(0_u8..3), prop::option::of(0_u8..3)), 0..30),
+            moves in prop::collection::vec((0_u64..30, 0_u8..3, any::<bool>()), 0..20),
             gone in prop::collection::vec(0_usize..30, 0..20),
             label in 0_u8..3,
             excluded in 0_u32..30,
         ) {
             let mut members = Members::default();
-            for (number, (kind, session, machine)) in (0..).zip(&shapes) {
-                members.insert(member(number, *kind, *session, *machine));
+            for (number, (kind, session, machine, room)) in (0..).zip(&shapes) {
+                members.insert(member(number, *kind, *session, *machine, *room));
+            }
+            for (number, room, joins) in moves {
+                let (token, room) = (SlotToken::from_bits(number), format!("r{room}"));
+                if joins {
+                    members.join_room(token, &room).unwrap();
+                } else {
+                    members.leave_room(token, &room);
+                }
             }
             for index in gone {
                 members.remove(SlotToken::from_bits(index as u64));
             }
             let (session, machine) = (format!("s{label}"), format!("m{label}"));
-            let excluded = member(excluded, 0, None, None).attachment.connection_id;
+            let excluded = member(excluded, 0, None, None, None).attachment.connection_id;
+            let room = format!("r{label}");
             for filter in [
                 Filter::All,
                 Filter::UserScopedOnly,
@@ -316,12 +408,14 @@ mod tests {
                 Filter::MachineScopedOnly(machine.into()),
                 Filter::AllInterestedInSession(session.into()),
                 Filter::Exclude(excluded),
+                Filter::Connection(excluded),
+                Filter::Room(room.into()),
             ] {
                 let mut chosen = Vec::new();
                 members.select(&filter, |member| chosen.push(member.token.to_bits()));
                 let expected: BTreeSet<u64> = members
                     .iter()
-                    .filter(|m| filter.matches(m.attachment.connection_id, m.labels()))
+                    .filter(|m| m.is_chosen_by(&filter))
                     .map(|m| m.token.to_bits())
                     .collect();
                 prop_assert_eq!(chosen.len(), expected.len(), "each once: {:?}", filter);
@@ -333,6 +427,7 @@ mod tests {
             }
             prop_assert!(members.is_empty());
             prop_assert!(members.sessions.is_empty() && members.machines.is_empty());
+            prop_assert!(members.rooms.is_none());
         }
     }
 }

@@ -10,6 +10,7 @@ use dormouse_protocol::{ConnectionId, socket_io};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::message::Replies;
 use crate::mount::Wire;
 use crate::table::SlotToken;
 
@@ -111,12 +112,25 @@ pub struct OpenCall {
     pub deadline: Instant,
 }
 
+/// An event of the server that a connection is to acknowledge.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who was asked.
+    pub target: ConnectionId,
+    /// When nobody waits any more.
+    pub deadline: Instant,
+    /// Where the acknowledgement goes.
+    pub reply: Replies<Box<RawValue>>,
+}
+
 /// Registrations and open calls of one shard.
 #[derive(Debug, Default)]
 pub struct Rpc {
     registry: AHashMap<Box<str>, Registration>,
     calls: AHashMap<Box<str>, OpenCall>,
     waiting: Vec<WaitingCall>,
+    /// Questions of the server by their ids.
+    asked: AHashMap<Box<str>, Asked>,
     /// Open calls per caller, so that the limit costs a look-up.
     open: AHashMap<SlotToken, usize>,
 }
@@ -203,6 +217,17 @@ impl Rpc {
             + waiting.filter(|call| call.call.from == caller).count()
     }
 
+    /// Keeps a question of the server until it is answered.
+    pub fn ask(&mut self, id: Box<str>, asked: Asked) {
+        self.asked.insert(id, asked);
+    }
+
+    /// Ends the question that `from` answers, if it was asked.
+    pub fn take_asked(&mut self, id: &str, from: ConnectionId) -> Option<Asked> {
+        let is_its = self.asked.get(id).is_some_and(|asked| asked.target == from);
+        is_its.then(|| self.asked.remove(id)).flatten()
+    }
+
     /// Keeps a call until somebody serves its method.
     pub fn wait(&mut self, call: WaitingCall) {
         self.waiting.push(call);
@@ -224,7 +249,7 @@ impl Rpc {
 
     /// Whether any call is open; a shard does not sleep while one is.
     pub fn has_open_calls(&self) -> bool {
-        !self.calls.is_empty() || !self.waiting.is_empty()
+        !self.calls.is_empty() || !self.waiting.is_empty() || !self.asked.is_empty()
     }
 
     /// Ends the call that `from` answers, if it was asked. First answer wins.
@@ -269,6 +294,7 @@ impl Rpc {
 
     /// Takes a target that is gone out of all calls; returns those that nobody can answer now.
     pub fn forget_target(&mut self, connection: ConnectionId) -> Vec<(Box<str>, OpenCall)> {
+        self.asked.retain(|_, asked| asked.target != connection);
         for call in self.calls.values_mut() {
             call.targets
                 .retain(|target| target.connection != connection);
@@ -278,6 +304,7 @@ impl Rpc {
 
     /// Ends the calls whose time is over.
     pub fn expire(&mut self, now: Instant) -> Vec<(Box<str>, OpenCall)> {
+        self.asked.retain(|_, asked| asked.deadline > now);
         self.remove_if(|call| call.deadline <= now)
     }
 
@@ -285,6 +312,7 @@ impl Rpc {
     pub fn next_deadline(&self) -> Option<Instant> {
         let open = self.calls.values().map(|call| call.deadline);
         open.chain(self.waiting.iter().map(|call| call.deadline))
+            .chain(self.asked.values().map(|asked| asked.deadline))
             .min()
     }
 

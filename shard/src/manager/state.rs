@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::members::{Member, Members};
 use super::outlet::Outlet;
 use super::rpc::{HeldCall, Rpc};
-use crate::application::{Application, EventOutcome, EventRequest};
+use crate::application::{Application, EventOutcome, EventRequest, RoomChange};
 use crate::frame::Frame;
 use crate::message::{HubMessage, RpcFound, ShardDelivery};
 use crate::mount::Wire;
@@ -281,8 +281,7 @@ impl State {
         let frame = out.hold(frame);
         let mut delivered = 0;
         for member in self.members.of_type(client_type) {
-            let attachment = &member.attachment;
-            if filter.matches(attachment.connection_id, &attachment.labels) {
+            if member.is_chosen_by(filter) {
                 delivered += u64::from(out.post(member.token, frame, Lane::Fanout));
             }
         }
@@ -344,7 +343,11 @@ impl State {
         if message.is_acknowledgement() {
             return None;
         }
+        let handles = |name: &str| application.handles(&self.name.user, name);
         match &*message.event {
+            name if application.is_enclosed(&self.name.user, wire)
+                && !matches!(name, event::PING | event::RPC_RESPONSE)
+                && !handles(name) => {}
             event::PING => {
                 out.send(from, &frames::pong(now, message.correlation));
             }
@@ -359,12 +362,12 @@ impl State {
             event::RPC_RESPONSE => self.answer(from, &message, out),
             event::RPC_CANCEL => self.cancel(from, &message, out),
             // Socket.IO has no forwarding: unknown events are ignored (its contract, section 3).
-            name if wire.is_socket_io() && !application.handles(name) => {}
+            name if wire.is_socket_io() && !handles(name) => {}
             name if event::is_reserved(name) => {
                 let value = r#"{"ok":false,"error":"reserved event name"}"#;
                 ack(from, message.correlation, value, out);
             }
-            name if application.handles(name) => {
+            name if handles(name) => {
                 let attachment = &self.members.get(from)?.attachment;
                 let connection = attachment.connection_id;
                 let reply_to = message.correlation.map(|correlation| ReplyTo {
@@ -379,6 +382,7 @@ impl State {
                         user: self.name.user.clone(),
                         connection,
                         labels: attachment.labels.clone(),
+                        rooms: attachment.rooms.clone(),
                         event: name.into(),
                         payload: message.payload.map(RawValue::to_owned),
                         reply_to,
@@ -391,14 +395,25 @@ impl State {
         None
     }
 
-    /// Carries out what the application decided: the ack first, then the deliveries.
+    /// Carries out what the application decided: rooms, then the ack, then the deliveries.
     pub fn conclude(
-        &self,
+        &mut self,
         from: SlotToken,
         correlation: Option<&RawValue>,
         outcome: EventOutcome,
         out: &mut impl Outlet,
     ) {
+        for change in &outcome.rooms {
+            match change {
+                RoomChange::Join(room) => match self.members.join_room(from, room) {
+                    Ok(is_news) => self.is_stored &= !is_news,
+                    Err(err) => tracing::debug!(%err, "a room is not joined"),
+                },
+                RoomChange::Leave(room) => {
+                    self.is_stored &= !self.members.leave_room(from, room);
+                }
+            }
+        }
         if let Some(value) = &outcome.ack {
             ack(from, correlation, value, out);
         }

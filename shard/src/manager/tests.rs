@@ -3,6 +3,7 @@
 mod envelopes;
 mod forwarding;
 mod publications;
+mod rooms;
 mod rpc;
 mod siblings;
 mod storing;
@@ -114,7 +115,7 @@ impl Outlet for Notes {
 struct TestApplication;
 
 impl Application for TestApplication {
-    fn handles(&self, event: &str) -> bool {
+    fn handles(&self, _: &str, event: &str) -> bool {
         event.starts_with("app-")
     }
 
@@ -171,6 +172,7 @@ impl Hub {
             last_activity_at: self.out.now,
             auth_state: AuthState::Legacy,
             token_hash: None,
+            rooms: Default::default(),
         };
         self.state.join(token, Wire::Plain, Box::new(attachment));
         Peer { token, id }

@@ -14,6 +14,7 @@ fn attachment(id: u8, client_type: &str, machine: Option<&str>) -> Attachment {
         last_activity_at: 2,
         auth_state: AuthState::Legacy,
         token_hash: None,
+        rooms: Default::default(),
     }
 }
 

@@ -114,6 +114,7 @@ impl Worker {
             mut slot,
             claim,
             labels,
+            rooms,
             auth_state,
             connected_at,
             started,
@@ -122,7 +123,7 @@ impl Worker {
         let now = unix_ms();
         let connection_id = slot.id;
         slot.set_owner(Owner::Shard(index));
-        let attachment = Box::new(Attachment {
+        let mut attachment = Box::new(Attachment {
             connection_id,
             user_id: (*claim.user).into(),
             labels,
@@ -130,6 +131,7 @@ impl Worker {
             last_activity_at: now,
             auth_state,
             token_hash: claim.token_hash.as_ref().map(short_hash),
+            rooms,
         });
         let (number, tier) = {
             let mut shards = self.shards.borrow_mut();
@@ -152,6 +154,12 @@ impl Worker {
             }
         };
         let wire = self.sockets.borrow().wire(token);
+        let welcome = self.application().welcome(&attachment, wire);
+        for room in &welcome.rooms {
+            if let Err(err) = attachment.rooms.join(room) {
+                tracing::error!(%err, room, "a room of the application is not joined");
+            }
+        }
         let waiting = {
             let mut sockets = self.sockets.borrow_mut();
             let connected = || Frame::text(&frames::connected(&attachment, now));
@@ -168,6 +176,9 @@ impl Worker {
                 }
             };
             sockets.send(token, frame);
+            for frame in welcome.frames {
+                sockets.send(token, frame);
+            }
             waiting
         };
         tracing::debug!(connection = %connection_id, number, "connected");

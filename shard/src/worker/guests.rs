@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytestring::ByteString;
-use dormouse_protocol::{AuthState, CloseCode, frames};
+use dormouse_protocol::{AuthState, CloseCode, Rooms, frames};
 use tokio::time::Instant;
 
 use super::admin::STOPPING;
@@ -165,6 +165,7 @@ impl Worker {
             slot,
             claim,
             labels,
+            rooms: Rooms::default(),
             auth_state: AuthState::Authenticated,
             connected_at: guest.connected_at,
             started: guest.started,

@@ -88,6 +88,7 @@ impl Worker {
             slot,
             claim: entrant.claim,
             labels: entrant.labels,
+            rooms: entrant.rooms,
             auth_state: entrant.auth_state,
             connected_at: guest.connected_at,
             started: guest.started,

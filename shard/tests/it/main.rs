@@ -21,3 +21,4 @@ mod store_faults;
 mod subscriber_replay;
 mod subscribers;
 mod timers;
+mod welcome;

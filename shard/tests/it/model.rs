@@ -162,7 +162,10 @@ impl Model {
     fn expect_delivery(&mut self, user: usize, from: usize, filter: &Filter, what: &str) -> usize {
         let mut delivered = 0;
         for (index, peer) in self.peers.iter_mut().enumerate() {
-            if peer.user == user && index != from && filter.matches(peer.id, &peer.labels) {
+            if peer.user == user
+                && index != from
+                && filter.matches(peer.id, &peer.labels, &Default::default())
+            {
                 peer.expect(from, what.to_owned());
                 delivered += 1;
             }

@@ -62,6 +62,9 @@ pub struct ConnectionView {
     last_activity_at: u64,
     /// How it authenticated.
     auth_state: AuthState,
+    /// The rooms that an application has put it into.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rooms: Vec<String>,
 }
 
 impl From<Attachment> for ConnectionView {
@@ -75,6 +78,7 @@ impl From<Attachment> for ConnectionView {
             connected_at: attachment.connected_at,
             last_activity_at: attachment.last_activity_at,
             auth_state: attachment.auth_state,
+            rooms: attachment.rooms.iter().map(str::to_owned).collect(),
         }
     }
 }

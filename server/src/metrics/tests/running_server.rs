@@ -69,6 +69,7 @@ impl Subject {
                     token_hash: None,
                 },
                 labels: Labels::new(None, None, None).unwrap(),
+                rooms: Default::default(),
                 auth_state: AuthState::Legacy,
                 connected_at: unix_ms(),
                 started: Instant::now(),

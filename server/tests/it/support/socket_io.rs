@@ -283,3 +283,51 @@ impl Polling {
         }
     }
 }
+
+/// A client of the dashboard.
+impl SocketIo {
+    /// Opens a transport to the dashboard with these parameters; its first packet is read.
+    pub async fn open_dashboard(address: SocketAddr, query: &[(&str, &str)]) -> (Self, Value) {
+        let handshake = Handshake::to("/socket.io/")
+            .query("EIO", "4")
+            .query("transport", "websocket");
+        let handshake = query.iter().fold(handshake, |handshake, (name, value)| {
+            handshake.query(name, value)
+        });
+        let client = Client::open(address, handshake).await;
+        let mut socket = Self { client };
+        let opening = socket.text().await;
+        let opening = opening.strip_prefix('0').expect("an open packet");
+        let opening = serde_json::from_str(opening).unwrap();
+        (socket, opening)
+    }
+
+    /// Connects to the dashboard as a whole without a token; returns `init` too.
+    pub async fn dashboard(address: SocketAddr) -> (Self, Value) {
+        let (mut socket, _) = Self::open_dashboard(address, &[]).await;
+        socket.send("40").await;
+        socket.connected().await;
+        let init = socket.expect("init").await;
+        (socket, init)
+    }
+
+    /// Connects to one organisation without a token.
+    pub async fn organisation(address: SocketAddr, slug: &str) -> Self {
+        let (mut socket, _) = Self::open_dashboard(address, &[("orgSlug", slug)]).await;
+        socket.send("40").await;
+        socket.connected().await;
+        let snapshot = socket.expect("snapshot").await;
+        assert_eq!(snapshot["type"], "snapshot");
+        socket
+    }
+
+    /// The confirmation of CONNECT.
+    pub async fn connected(&mut self) {
+        let answer = self.text().await;
+        let answer = answer
+            .strip_prefix("40")
+            .unwrap_or_else(|| panic!("{answer}"));
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        self.client.id = answer["sid"].as_str().unwrap().to_owned();
+    }
+}

@@ -151,6 +151,7 @@ fn the_applications_ack_comes_before_what_it_delivers() {
     hub.all_seen();
     let outcome = EventOutcome {
         ack: Some(r#"{"result":"success"}"#.into()),
+        rooms: Vec::new(),
         deliveries: vec![
             Delivery {
                 filter: Filter::All,
@@ -201,6 +202,7 @@ fn the_applications_ack_comes_before_what_it_delivers() {
     assert!(request.reply_to.is_none() && request.payload.is_none());
     let outcome = EventOutcome {
         ack: Some("1".into()),
+        rooms: Vec::new(),
         deliveries: Vec::new(),
     };
     hub.state.conclude(app.token, None, outcome, &mut hub.out);
@@ -251,7 +253,7 @@ proptest! {
             }
         }
         let meant = |peer: &Peer, labels: &Labels| {
-            filter.matches(peer.id, labels) && !hub.out.closing.contains(&peer.token.to_bits())
+            filter.matches(peer.id, labels, &Default::default()) && !hub.out.closing.contains(&peer.token.to_bits())
         };
         let expected: Vec<_> = peers
             .iter()

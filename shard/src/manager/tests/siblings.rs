@@ -119,6 +119,7 @@ fn forwards_and_the_applications_deliveries_go_to_all_shards() {
     assert_eq!(hub.got_one(viewer)["ack"]["ok"], true);
     let outcome = crate::application::EventOutcome {
         ack: None,
+        rooms: Vec::new(),
         deliveries: vec![crate::application::Delivery {
             filter: Filter::All,
             except: None,

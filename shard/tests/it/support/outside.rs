@@ -2,8 +2,13 @@
 
 use std::sync::Mutex;
 
-use dormouse_shard::application::{Application, Delivery, EventOutcome, EventReply, EventRequest};
+use dormouse_protocol::Attachment;
+use dormouse_shard::application::{
+    Application, Delivery, EventOutcome, EventReply, EventRequest, RoomChange, Welcome,
+};
 use dormouse_shard::arrival::{Claim, Gate, TokenHash};
+use dormouse_shard::frame::Frame;
+use dormouse_shard::mount::Wire;
 
 type Done = Box<dyn FnOnce(Option<Claim>) + Send>;
 
@@ -78,14 +83,19 @@ impl Recorder {
 }
 
 impl Application for Recorder {
-    fn handles(&self, event: &str) -> bool {
+    fn handles(&self, _: &str, event: &str) -> bool {
         event.starts_with("app-")
     }
 
     fn handle(&self, request: EventRequest) -> EventReply {
         self.events.lock().unwrap().push(request.event.to_string());
-        let outcome = || EventOutcome {
+        let leaves = match &*request.event {
+            "app-leave" => vec![RoomChange::Leave("lobby".into())],
+            _ => Vec::new(),
+        };
+        let outcome = move || EventOutcome {
             ack: Some(r#"{"done":true}"#.to_owned()),
+            rooms: leaves.clone(),
             deliveries: vec![Delivery {
                 filter: dormouse_protocol::Filter::All,
                 except: None,
@@ -106,6 +116,20 @@ impl Application for Recorder {
             }));
         }
         EventReply::Now(outcome())
+    }
+
+    fn welcome(&self, attachment: &Attachment, _: Wire) -> Welcome {
+        match &*attachment.user_id {
+            "welcomed" => Welcome {
+                rooms: vec!["lobby".into()],
+                frames: vec![Frame::text(r#"{"event":"init","data":1}"#)],
+            },
+            _ => Welcome::default(),
+        }
+    }
+
+    fn is_enclosed(&self, user: &str, _: Wire) -> bool {
+        user == "enclosed"
     }
 
     fn machine_presence(&self, user: &str, machine: &str, is_online: bool) {

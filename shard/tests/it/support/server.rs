@@ -206,6 +206,7 @@ pub fn arrival(
             token_hash: who.token_hash,
         },
         labels: who.labels,
+        rooms: Default::default(),
         auth_state: AuthState::Legacy,
         connected_at: who.connected_at,
         started: Instant::now(),
