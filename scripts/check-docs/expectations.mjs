@@ -124,6 +124,28 @@ export const pages = {
       return [[`account approve ${example}`, `account approve ${answer.accountId}`], [`invite revoke ${example}`, `invite revoke ${invite}`]]
     },
   },
+  "dashboard.md": {
+    before: async (session) => {
+      await session.ask("export DORMOUSE_DASHBOARD__ORGANISATIONS=default,acme")
+      await session.serve()
+      const authorization = `Bearer ${await user(session, "dashboard")}`
+      const path = `${session.address}/v1/dashboard/agents/ada`
+      const response = await fetch(path, { method: "PUT", headers: { authorization }, body: "{}" })
+      if (response.status !== 200) throw new Error(`an agent was answered with ${response.status}`)
+      return []
+    },
+    scripts: [
+      { then: async ({ context, until }) => until(() => vm.runInContext("socket.connected", context), "the connection") },
+      {
+        given: async (session) => ({ url: session.address, token: await user(session, "alice") }),
+        then: async ({ context }) => {
+          const answer = await vm.runInContext('socket.emitWithAck("chat_interrupt", { threadId: "t1" })', context)
+          // It looks at another organisation by now, where nothing is said.
+          if (answer?.success !== false) throw new Error(`the interrupt came to ${JSON.stringify(answer)}`)
+        },
+      },
+    ],
+  },
   "events.md": {
     before: async (session) => {
       const key = await session.ask("dormouse apikey create --name earlier")
