@@ -1,6 +1,7 @@
 //! The dashboard: who may connect, what newcomers are told, and what each event leads to (Socket.IO
 //! contract, sections 11 and 12).
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -754,13 +755,13 @@ async fn a_page_of_five_hundred_connections_is_told_everything() {
     let server = Server::with("dashboard.load", "true")
         .tier("wall", 100, 6)
         .set("dashboard.tier", "wall")
-        // Those that wait for the last to be open answer no heartbeats.
+        // Those that wait for the last to be open answer no heartbeats, and count none.
         .set("dashboard.ping_interval", "10m")
+        .set("dashboard.heartbeat", "1h")
         .start();
-    let mut sockets = Vec::new();
-    for _ in 0..501 {
-        sockets.push(SocketIo::dashboard(server.address).await.0);
-    }
+    let opened = (0..501).map(|_| SocketIo::dashboard(server.address));
+    let opened = futures_util::stream::iter(opened).buffered(20);
+    let mut sockets: Vec<SocketIo> = opened.map(|(socket, _)| socket).collect().await;
     let task = json!({ "agentId": "a", "title": "t" });
     sockets[0].emit("task:assign", &task).await;
     for socket in &mut sockets {
