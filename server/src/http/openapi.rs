@@ -17,6 +17,7 @@ use super::{
     usage_limits, user, version,
 };
 use crate::metrics;
+use crate::socket_io::refusal::EngineErrorBody;
 
 /// The route.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -276,9 +277,9 @@ macro_rules! describe_sockets {
     responses(
         (status = 101, description = "The connection is a WebSocket now"),
         (status = 200, description = "Packets", body = String, content_type = "text/plain"),
-        (status = 400, description = "Not such a request, with a code", body = Object),
+        (status = 400, description = "Not such a request, with a code", body = EngineErrorBody),
         (status = 403, description = "A page of another origin, or too many clients that have \
-         not connected", body = Object),
+         not connected", body = EngineErrorBody),
         (status = 404, description = "There is no dashboard", body = ErrorBody),
         (status = 413, description = "The payload is too large", body = String,
          content_type = "text/plain"),

@@ -1,8 +1,19 @@
 //! Refusals of Engine.IO requests: JSON with a code, before any protocol is switched.
 
 use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::raw_response::RawResponse;
+
+/// The body of a refusal.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EngineErrorBody {
+    /// 0 to 5, as Engine.IO numbers them.
+    pub code: u8,
+    /// What it stands for.
+    pub message: String,
+}
 
 /// Why a request is refused (Socket.IO contract, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +61,12 @@ impl EngineRefusal {
 
     /// The body.
     pub fn body(self) -> String {
-        serde_json::json!({ "code": self.code(), "message": self.to_string() }).to_string()
+        let body = EngineErrorBody {
+            code: self.code(),
+            message: self.to_string(),
+        };
+        // A number and a text: there is nothing that cannot be written.
+        serde_json::to_string(&body).unwrap_or_default()
     }
 
     /// The answer to an upgrade.

@@ -14,11 +14,11 @@ fn concrete(path: &str) -> String {
     steps.collect::<Vec<_>>().join("/")
 }
 
-/// Whether a path is for WebSockets, which say in plain text what they want.
+/// Whether a path is for WebSockets, which say in plain text or by Engine.IO's codes what they want.
 fn is_socket(path: &str) -> bool {
     matches!(
         path,
-        "/v1/updates" | "/v1/websocket" | "/ws/events" | "/admin/v1/live"
+        "/v1/updates" | "/v1/websocket" | "/ws/events" | "/socket.io" | "/admin/v1/live"
     )
 }
 
@@ -93,6 +93,8 @@ async fn head_is_get_without_a_body() {
         let path = concrete(endpoint.path());
         let token = if path.starts_with("/admin") {
             server.admin_token()
+        } else if path.starts_with("/v1/dashboard") {
+            server.token("dashboard")
         } else {
             server.token("alice")
         };
