@@ -41,6 +41,10 @@ bench *args:
 fuzz-http *args:
     scripts/fuzz-http {{ args }}
 
+# Run the published Happy command-line client against the server; needs Node.js.
+happy-client *args:
+    scripts/happy-client {{ args }}
+
 # Write the generated configuration files anew; a test fails when they are out of date.
 docs-gen:
     cargo run -q -p dormouse-config --example default_file > config/default.toml.new

@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use tracing_subscriber::EnvFilter;
 
+use crate::address::CorsOrigin;
 use crate::faults::quote;
 use crate::schema::Rule;
 use crate::secret::Secret;
-use crate::value::Value;
+use crate::value::{Element as _, Value};
 
 /// The fewest bytes of a signing secret: the output of HMAC-SHA-256, as RFC 7518 section 3.2 asks.
 pub(crate) const SECRET_BYTES: usize = 32;
@@ -221,6 +222,23 @@ pub(crate) fn tenant() -> Rule<String> {
                 quote(&id)
             ))
         }
+    })
+}
+
+/// Takes the origin of a web address, in http or https, or none at all.
+pub(crate) fn web_origin() -> Rule<Option<String>> {
+    Rule::new("web origin", |origin: Option<String>| {
+        let Some(text) = &origin else {
+            return Ok(origin);
+        };
+        if !text.starts_with("http://") && !text.starts_with("https://") {
+            return Err(format!(
+                "{} begins with neither https:// nor http://",
+                quote(text)
+            ));
+        }
+        CorsOrigin::parse(text)?;
+        Ok(origin)
     })
 }
 

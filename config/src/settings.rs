@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::address::{CorsOrigin, ListenAddress};
 use crate::conditions::{
     database_url, directives, hours, is_set, kib, mib, minutes, ms, name, none_if_empty, not_empty,
-    public_key, seconds, strong, tenant, version, visible, within, years,
+    public_key, seconds, strong, tenant, version, visible, web_origin, within, years,
 };
 use crate::organisation::{Membership, Organisation};
 use crate::schema::settings;
@@ -50,6 +50,7 @@ settings! {
         socket_io: SocketIoSettings,
         dashboard: DashboardSettings,
         http: HttpSettings,
+        files: FileSettings,
         tiers: BTreeMap<String, TierSettings>,
         apps: AppSettings,
         admin: AdminSettings,
@@ -358,15 +359,32 @@ settings! {
     pub struct HttpSettings {
         /// The longest request body.
         body: ByteSize = "10 MiB", within(kib(1)..=mib(1024));
+        /// The same for batches of messages (`POST /v3/sessions/…/messages`), where it is larger:
+        /// agents send what is refused again, and nothing behind it.
+        messages_body: ByteSize = "100 MiB", within(kib(1)..=mib(1024));
         /// How long a client may take to send the head of a request.
         header_timeout: Duration = "5s", within(ms(100)..=minutes(5));
         /// How long an idle HTTP connection is kept for a next request.
         keep_alive: Duration = "75s", within(seconds(1)..=hours(1));
         /// The web origins whose pages may call the HTTP API, such as `https://app.example.com`.
         cors_origins: Vec<CorsOrigin> = [];
+        /// The origin under which clients reach the server, such as `https://api.example.com`, for
+        /// the addresses of files. Absent: what the Host of a request says.
+        public_url: Option<String>, web_origin();
         /// The proxies whose X-Forwarded-For is believed: IP addresses or networks.
         /// Name only what you run: a client within them can pretend to have any address.
         trusted_proxies: Vec<IpNet> = [];
+    }
+}
+
+settings! {
+    /// Files of sessions, kept in the data folder.
+    pub struct FileSettings {
+        /// How many bytes the files of an account may take, those of its deleted sessions not
+        /// counted. A file has at most 10 MiB.
+        per_account: ByteSize = "1 GiB", within(kib(1)..=mib(1_048_576));
+        /// How long the address of a file can be used.
+        link_ttl: Duration = "15min", within(seconds(1)..=hours(24));
     }
 }
 

@@ -167,6 +167,9 @@ pub struct Attachment {
     /// The rooms that an application has put it into.
     #[serde(skip_serializing_if = "Rooms::is_empty")]
     pub rooms: Rooms,
+    /// Whether its app says that it is in the foreground (Socket.IO contract, `app-state`).
+    #[serde(skip)]
+    pub is_foreground: bool,
 }
 
 impl Serialize for Labels {
@@ -245,6 +248,7 @@ mod tests {
             auth_state: AuthState::Legacy,
             token_hash: Some([1; 16]),
             rooms: Rooms::default(),
+            is_foreground: true,
         };
         assert_eq!(
             serde_json::to_value(&attachment).unwrap(),

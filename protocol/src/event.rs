@@ -6,6 +6,10 @@ pub const AUTH: &str = "auth";
 pub const PING: &str = "ping";
 /// Broadcast to the user's other connections (5.13).
 pub const BROADCAST: &str = "broadcast";
+/// Says whether an app is in the foreground (Socket.IO contract, section 6).
+pub const APP_STATE: &str = "app-state";
+/// The state of an app in the foreground; every other is one in the background.
+pub const APP_IN_FOREGROUND: &str = "active";
 /// Serve an RPC method (section 6).
 pub const RPC_REGISTER: &str = "rpc-register";
 /// Stop serving an RPC method.

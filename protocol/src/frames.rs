@@ -179,6 +179,7 @@ mod tests {
             auth_state: AuthState::Legacy,
             token_hash: None,
             rooms: Default::default(),
+            is_foreground: false,
         };
         assert_eq!(
             connected(&attachment, 9),

@@ -21,8 +21,11 @@ use crate::live::Live;
 use crate::metrics::Counters;
 use crate::metrics::counters::TokenCheck;
 use crate::pending::PendingPlaces;
+use crate::push::Push;
+use crate::session_files::{FileFolder, FileLinks};
 use crate::socket_io::SocketIo;
 use crate::sync::heartbeats::Heartbeats;
+use crate::vault::Vault;
 
 /// The version in answers and logs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -57,6 +60,14 @@ pub struct AppState {
     pub socket_io: SocketIo,
     /// Refused handshakes by reason.
     pub refused: RefusalCounts,
+    /// Encryption of what is kept of third parties' secrets.
+    pub vault: Vault,
+    /// Push messages.
+    pub push: Push,
+    /// The contents of sessions' files.
+    pub files: FileFolder,
+    /// Addresses of files.
+    pub file_links: FileLinks,
     /// What is counted outside the workers.
     pub counters: Counters,
     /// What admins did.

@@ -36,11 +36,14 @@ use crate::listeners::{self, ListenError, Listener, Surface};
 use crate::live::{self, Live};
 use crate::metrics::Counters;
 use crate::pending::PendingPlaces;
+use crate::push::Push;
+use crate::session_files::{FileFolder, FileLinks, sweep};
 use crate::socket_io::happy_gate::HappyGate;
 use crate::socket_io::{DashboardMount, SocketIo};
 use crate::sync::heartbeats::Heartbeats;
-use crate::sync::{HubPublisher, SyncApplication, maintenance as retention};
+use crate::sync::{HubPublisher, SyncApplication, idle, maintenance as retention};
 use crate::upgrade::upgrade;
+use crate::vault::Vault;
 
 /// Keys that rate limits remember at most, per limit.
 const RATE_KEYS: usize = 100_000;
@@ -187,6 +190,10 @@ impl Server {
             path: data_dir.display().to_string(),
             source,
         })?;
+        let files = FileFolder::open(data_dir).map_err(|source| ServeError::DataFolder {
+            path: data_dir.join("files").display().to_string(),
+            source,
+        })?;
         let (mounts, socket_io) = mounts(&settings, &verifier)?;
         let (workers, seats) = Workers::new(Setup {
             workers: settings.worker_count(),
@@ -224,6 +231,10 @@ impl Server {
             tickets: Tickets::new(&secret, &ticket_settings),
             ticket_rate: FixedWindow::new(auth.ticket_rate, RATE_KEYS),
             pending: PendingPlaces::new(auth.max_pending, auth.max_pending_per_address),
+            vault: Vault::new(&secret),
+            push: Push::default(),
+            files,
+            file_links: FileLinks::new(&secret),
             socket_io,
             refused: Default::default(),
             counters: Counters::new()?,
@@ -301,7 +312,15 @@ impl Server {
         let server = builder.run();
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
+        let silence = actix_rt::spawn(idle::watch(
+            state.database.clone(),
+            state.heartbeats.clone(),
+        ));
         let retention = actix_rt::spawn(retention::daily(state.database.clone()));
+        // A link may be used until its end; what it lets in then gets an hour.
+        let kept = state.settings.files.link_ttl + Duration::from_secs(60 * 60);
+        let (database, files) = (state.database.clone(), state.files.clone());
+        let sweeping = actix_rt::spawn(sweep::run(database, files, kept));
         let access = state.access.clone();
         let watching = actix_rt::spawn(async move { access.watch().await });
         let sampling = actix_rt::spawn(live::sample(state.clone()));
@@ -318,6 +337,8 @@ impl Server {
             sampling,
             retention,
             dashboard,
+            sweeping,
+            silence,
         })
     }
 }
@@ -332,6 +353,8 @@ pub struct Running {
     sampling: actix_rt::task::JoinHandle<()>,
     retention: actix_rt::task::JoinHandle<()>,
     dashboard: Option<actix_rt::task::JoinHandle<()>>,
+    sweeping: actix_rt::task::JoinHandle<()>,
+    silence: actix_rt::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -344,6 +367,8 @@ impl Running {
     /// within the configured time. HTTP answers until the last connection is gone.
     pub async fn stop(self) {
         self.retention.abort();
+        self.sweeping.abort();
+        self.silence.abort();
         self.watching.abort();
         self.state
             .workers

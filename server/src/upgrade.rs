@@ -106,6 +106,7 @@ pub fn upgrade(
                 labels: arrival.1,
                 rooms: Rooms::default(),
                 auth_state: arrival.2,
+                is_foreground: false,
                 connected_at,
                 started,
                 greeting: Greeting::Upgrade { accept, refuse },

@@ -68,6 +68,7 @@ impl Room {
                 labels: Labels::new(None, None, None).unwrap(),
                 rooms: Default::default(),
                 auth_state: AuthState::Legacy,
+                is_foreground: false,
                 connected_at: 1,
                 started: tokio::time::Instant::now(),
                 greeting: Greeting::Upgrade {

@@ -38,6 +38,7 @@ fn attachment(number: u64) -> Attachment {
         auth_state: AuthState::Legacy,
         token_hash: None,
         rooms: Default::default(),
+        is_foreground: false,
     }
 }
 

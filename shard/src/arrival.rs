@@ -85,6 +85,8 @@ pub struct Arrival {
     pub rooms: Rooms,
     /// How it authenticated.
     pub auth_state: AuthState,
+    /// Whether its app says that it is in the foreground.
+    pub is_foreground: bool,
     /// When the socket was accepted, Unix ms.
     pub connected_at: u64,
     /// When its handshake was read, for `ws_connection_time`.

@@ -102,6 +102,8 @@ pub struct Entrant {
     pub rooms: Rooms,
     /// How it came to be trusted.
     pub auth_state: AuthState,
+    /// Whether its app says that it is in the foreground.
+    pub is_foreground: bool,
 }
 
 /// Why a CONNECT leads to nothing.

@@ -27,6 +27,7 @@ pub struct Entry {
     auth_state: AuthState,
     token_hash: Option<[u8; 16]>,
     rooms: Rooms,
+    is_foreground: bool,
     /// RPC methods that the connection serves, with the order of their registration.
     pub methods: Vec<(Box<str>, u64)>,
 }
@@ -46,6 +47,7 @@ impl Entry {
             auth_state: attachment.auth_state,
             token_hash: attachment.token_hash,
             rooms: attachment.rooms.clone(),
+            is_foreground: attachment.is_foreground,
             methods,
         }
     }
@@ -71,6 +73,7 @@ impl Entry {
             auth_state: self.auth_state,
             token_hash: self.token_hash,
             rooms: self.rooms,
+            is_foreground: self.is_foreground,
         }
     }
 }
@@ -129,7 +132,7 @@ mod tests {
         fn keys_and_entries_round_trip(
             user in "\\PC{1,40}", number: u16, record: u16, id: [u8; 16], token: u64,
             times in (0_u64..1 << 45, 0_u64..1 << 45),
-            token_hash: Option<[u8; 16]>, session in prop::option::of("\\PC{1,20}"), method in "\\PC{0,20}",
+            token_hash: Option<[u8; 16]>, is_foreground: bool, session in prop::option::of("\\PC{1,20}"), method in "\\PC{0,20}",
             room in prop::option::of("\\PC{1,20}"),
         ) {
             let name = ShardName { user: user.as_str().into(), number };
@@ -152,6 +155,7 @@ mod tests {
                 auth_state: AuthState::Authenticated,
                 token_hash,
                 rooms,
+                is_foreground,
             };
             let entries = [Entry::new(token, &attachment, vec![(method.into(), 7)])];
             let mut read = decode(&encode(&entries)).unwrap();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_protocol::stats::{HubStats, ShardStats};
-use dormouse_protocol::{CloseCode, ConnectionId, Filter};
+use dormouse_protocol::{ClientType, CloseCode, ConnectionId, Filter};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -329,6 +329,16 @@ impl Workers {
             limit,
             stats,
             connections,
+        })
+    }
+
+    /// Whether an app of the user says that it is in the foreground. Wakes the user's shards.
+    pub async fn has_app_in_foreground(&self, user: &str) -> bool {
+        let (reply, answers) = mpsc::unbounded_channel();
+        self.bus.to_all(&user.into(), HubMessage::Inspect(reply));
+        let connections = gather(answers).await;
+        connections.iter().flatten().any(|connection| {
+            connection.is_foreground && connection.labels.client_type == ClientType::UserScoped
         })
     }
 

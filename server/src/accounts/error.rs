@@ -29,6 +29,9 @@ pub enum AccountError {
     /// The code is unknown, used, revoked or expired.
     #[error("the invitation is unknown, used, revoked or expired; ask for a new one")]
     InviteInvalid,
+    /// No such pairing request, or it is over. The text is that of the contract.
+    #[error("Request not found")]
+    RequestNotFound,
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(&'static str),
@@ -51,7 +54,9 @@ impl AccountError {
             Self::WaitingListFull => "WAITING_LIST_FULL",
             Self::InviteRequired => "INVITE_REQUIRED",
             Self::InviteInvalid => "INVITE_INVALID",
-            Self::NotFound(_) | Self::BeingDeleted | Self::Database(_) => return None,
+            Self::RequestNotFound | Self::NotFound(_) | Self::BeingDeleted | Self::Database(_) => {
+                return None;
+            }
         })
     }
 }

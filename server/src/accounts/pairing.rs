@@ -186,7 +186,7 @@ pub async fn deliver(database: &Database, request: &Request) -> Result<(), Accou
 /// Answers a request for an account. The first answer counts; later ones change nothing.
 ///
 /// # Errors
-/// [`AccountError::NotFound`] when there is no such request, or it is over.
+/// [`AccountError::RequestNotFound`] when there is no such request, or it is over.
 pub async fn answer(
     database: &Database,
     kind: Kind,
@@ -196,9 +196,7 @@ pub async fn answer(
     let write = database.write(async move |tx| {
         let now = tx.now();
         let request = load(tx.connection(), kind, &key, now).await?;
-        let request = request.ok_or(AccountError::NotFound(
-            "pairing request of this key; start again on the device that is to be paired",
-        ))?;
+        let request = request.ok_or(AccountError::RequestNotFound)?;
         let update = "UPDATE pairing_requests SET response = $1, response_account_id = $2, \
                       responded_at = $3 WHERE id = $4 AND response IS NULL";
         sqlx::query(update)

@@ -24,7 +24,7 @@ const INVITES_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// One table's rows of an account, in an order in which none refers to one that is gone. `$1` is the
 /// account, `$2` the size of a piece.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 14] = [
     "DELETE FROM messages WHERE id IN (SELECT m.id FROM messages m \
      JOIN sessions s ON s.id = m.session_id WHERE s.account_id = $1 LIMIT $2)",
     "DELETE FROM access_keys WHERE id IN \
@@ -45,6 +45,11 @@ const STEPS: [&str; 12] = [
      (SELECT counter FROM feed_items WHERE account_id = $1 LIMIT $2)",
     "DELETE FROM push_tokens WHERE account_id = $1 AND token IN \
      (SELECT token FROM push_tokens WHERE account_id = $1 LIMIT $2)",
+    "DELETE FROM service_tokens WHERE account_id = $1 AND vendor IN \
+     (SELECT vendor FROM service_tokens WHERE account_id = $1 LIMIT $2)",
+    // Their contents are removed by `crate::session_files::sweep`, and then they as well.
+    "UPDATE session_files SET removed_at = created_at WHERE id IN \
+     (SELECT id FROM session_files WHERE account_id = $1 AND removed_at IS NULL LIMIT $2)",
     "DELETE FROM pairing_requests WHERE id IN \
      (SELECT id FROM pairing_requests WHERE response_account_id = $1 LIMIT $2)",
 ];

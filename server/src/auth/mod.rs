@@ -41,7 +41,7 @@ pub use key::{KeyError, PublicKeyAlgorithm};
 pub use mint::{MintArguments, MintError, MintRequest, Token, mint_token};
 pub use rate::{Admission, FixedWindow};
 pub use revocation::{RevocationList, Revocations};
-pub use secret::{SecretError, ServerSecret};
+pub use secret::{Purpose, SecretError, ServerSecret};
 pub use ticket::{Ticket, TicketError, TicketHolder, TicketSettings, Tickets};
 pub use token::{TokenSettings, TokenSettingsError};
 pub use verifier::{Verifier, VerifierError, VerifierSettings};

@@ -94,6 +94,10 @@ pub enum SecretError {
 pub enum Purpose {
     /// HMAC over WebSocket tickets (realtime contract section 3).
     Ticket,
+    /// Encryption of what the database keeps of third parties' secrets.
+    Vault,
+    /// HMAC over the addresses of files.
+    FileLink,
 }
 
 impl Purpose {
@@ -101,6 +105,8 @@ impl Purpose {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::Ticket => b"websocket-ticket-hmac-sha256",
+            Self::Vault => b"vault-aes-256-gcm",
+            Self::FileLink => b"file-link-hmac-sha256",
         }
     }
 }

@@ -74,8 +74,7 @@ fn decode(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
 /// 400 for what is no base64, 401 for a wrong length.
 fn public_key(text: &str) -> Result<PublicKey, ApiError> {
     let bytes = decode("publicKey", text)?;
-    PublicKey::from_bytes(&bytes)
-        .ok_or_else(|| ApiError::unauthorized("publicKey must have 32 bytes"))
+    PublicKey::from_bytes(&bytes).ok_or_else(|| ApiError::unauthorized("Invalid public key"))
 }
 
 /// An answer that holds a token.

@@ -82,12 +82,13 @@ pub(super) fn token(request: &HttpRequest) -> Result<&str, ApiError> {
         _ => None,
     }
     .ok_or_else(|| {
-        ApiError::unauthorized("a token is needed: send `Authorization: Bearer <token>`")
+        // The text that clients of this protocol know; `WWW-Authenticate` says what to send.
+        ApiError::unauthorized("Missing authorization header")
     })
 }
 
 pub(super) fn bad_token() -> ApiError {
-    ApiError::unauthorized("invalid or expired token")
+    ApiError::unauthorized("Invalid token")
 }
 
 fn not_an_admin() -> ApiError {

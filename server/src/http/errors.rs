@@ -74,6 +74,11 @@ impl ApiError {
         Self::larger_than("message", most)
     }
 
+    /// 413 for a file over what was announced, or over what files may have.
+    pub fn file_too_large(most: u64) -> Self {
+        Self::larger_than("file", most)
+    }
+
     fn larger_than(what: &str, most: u64) -> Self {
         let text = format!("the {what} is larger than {most} bytes; send less");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, text.clone())
@@ -217,7 +222,7 @@ impl From<AccountError> for ApiError {
     fn from(err: AccountError) -> Self {
         let status = match &err {
             AccountError::Database(err) => return err.clone().into(),
-            AccountError::NotFound(_) => StatusCode::NOT_FOUND,
+            AccountError::RequestNotFound | AccountError::NotFound(_) => StatusCode::NOT_FOUND,
             AccountError::BeingDeleted => StatusCode::CONFLICT,
             _ => StatusCode::FORBIDDEN,
         };

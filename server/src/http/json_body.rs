@@ -15,6 +15,7 @@ use futures_util::StreamExt as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::body_limit;
 use super::errors::ApiError;
 use crate::app_state::AppState;
 
@@ -66,11 +67,12 @@ impl FromRequest for JsonBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let state = request.app_data::<web::Data<AppState>>().cloned();
+        let path = request.path().to_owned();
         let payload = payload.take();
         Box::pin(async move {
             let state = state.ok_or_else(|| ApiError::internal(&"a route without state"))?;
             Ok(Self {
-                bytes: read_all(payload, state.settings.http.body.as_u64()).await?,
+                bytes: read_all(payload, body_limit::of(&state.settings.http, &path)).await?,
                 is_development: state.is_development(),
             })
         })

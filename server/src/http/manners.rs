@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 use dormouse_config::CorsOrigin;
 
+use super::body_limit;
 use super::errors::ApiError;
 use super::raw_response::request_id;
 use crate::app_state::AppState;
@@ -19,7 +20,7 @@ use crate::socket_io::Pages;
 
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Requested-With, X-Request-Id, \
-                               X-Client-Version, X-Correlation-Id, X-API-Key, X-Tenant-Id, \
+                               X-Client-Version, X-Happy-Client, X-Correlation-Id, X-API-Key, X-Tenant-Id, \
                                X-Demo-Tenant-Id, Idempotency-Key, X-Invite-Code";
 const EXPOSED: &str = "Content-Length, X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, \
                        X-RateLimit-Reset, Retry-After, X-Response-Time, Server-Timing, X-Correlation-Id";
@@ -145,7 +146,7 @@ fn early_answer(request: &ServiceRequest, state: Option<&AppState>) -> Option<Ht
     if matches!(*method, Method::GET | Method::HEAD) {
         return None;
     }
-    let most = state?.settings.http.body.as_u64();
+    let most = body_limit::of(&state?.settings.http, request.path());
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)?
@@ -183,7 +184,8 @@ fn rewritten(response: &ServiceResponse<BoxBody>, path: &str, id: &str) -> Optio
     match status {
         StatusCode::PAYLOAD_TOO_LARGE if is_json => {
             let most = response.request().app_data::<web::Data<AppState>>()?;
-            Some(ApiError::too_large(most.settings.http.body.as_u64()).response_at(path, id))
+            let most = body_limit::of(&most.settings.http, path);
+            Some(ApiError::too_large(most).response_at(path, id))
         }
         StatusCode::METHOD_NOT_ALLOWED if is_bare => {
             let text = format!("this method is not allowed at {path}");

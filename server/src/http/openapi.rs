@@ -13,8 +13,8 @@ use utoipa::{Modify, OpenApi};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, dashboard, events, feed, kv, push_tokens, service, sync,
-    usage_limits, user, version,
+    account, admin, admin_page, auth, connect, dashboard, events, feed, file_links, kv,
+    push_tokens, service, sync, usage_limits, user, version,
 };
 use crate::metrics;
 use crate::socket_io::refusal::EngineErrorBody;
@@ -83,6 +83,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         sync::messages::list,
         sync::messages::page,
         sync::messages::create,
+        sync::message_batches::list,
+        sync::message_batches::create,
         sync::machines::list,
         sync::machines::register,
         sync::machines::one,
@@ -120,6 +122,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         push_tokens::list,
         push_tokens::register,
         push_tokens::remove,
+        sync::push_event::push_event,
+        connect::list,
+        connect::register,
+        connect::token,
+        connect::remove,
+        sync::attachments::request_upload,
+        sync::attachments::request_download,
+        file_links::upload,
+        file_links::download,
         usage_limits::limits,
         version::version,
         admin::accounts::accounts,

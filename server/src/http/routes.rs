@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::endpoint::Endpoint;
 use super::errors::ApiError;
 use super::{
-    account, admin, admin_page, auth, dashboard, events, feed, kv, openapi, push_tokens, service,
-    sync, usage_limits, user, version,
+    account, admin, admin_page, auth, connect, dashboard, events, feed, file_links, kv, openapi,
+    push_tokens, service, sync, usage_limits, user, version,
 };
 use crate::app_state::AppState;
 use crate::handshake::{self, HandshakeRefusal};
@@ -48,11 +48,14 @@ pub fn endpoints(surface: Surface, has_admin_address: bool) -> Vec<Endpoint> {
         endpoints.extend(kv::endpoints());
         endpoints.extend(feed::endpoints());
         endpoints.extend(push_tokens::endpoints());
+        endpoints.extend(connect::endpoints());
         endpoints.extend(usage_limits::endpoints());
         endpoints.extend(version::endpoints());
         endpoints.push(Endpoint::with_or_without_slash("/ws/events").any(not_an_upgrade));
         endpoints.extend(user::endpoints());
         endpoints.extend(sync::endpoints());
+        // After the paths that begin alike and have a word in the place of a file.
+        endpoints.extend(file_links::endpoints());
         endpoints.extend(events::endpoints());
     }
     if surface == Surface::Admin || !has_admin_address {

@@ -13,9 +13,12 @@ use crate::sync::{Change, SyncError, limits};
 
 pub mod access_keys;
 pub mod artifacts;
+pub mod attachments;
 pub mod cursor;
 pub mod machines;
+pub mod message_batches;
 pub mod messages;
+pub mod push_event;
 pub mod session_archive;
 pub mod sessions;
 pub mod usage;
@@ -33,10 +36,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             .delete(sessions::delete),
         Endpoint::at("/v1/sessions/{id}/state").get(session_archive::state),
         Endpoint::at("/v1/sessions/{id}/archive").post(session_archive::archive),
+        Endpoint::at("/v1/sessions/{id}/push-event").post(push_event::push_event),
+        Endpoint::at("/v1/sessions/{id}/attachments/request-upload")
+            .post(attachments::request_upload),
+        Endpoint::at("/v1/sessions/{id}/attachments/request-download")
+            .post(attachments::request_download),
         Endpoint::at("/v1/sessions/{id}/messages")
             .get(messages::list)
             .post(messages::create),
         Endpoint::at("/v2/sessions/{id}/messages").get(messages::page),
+        Endpoint::at("/v3/sessions/{id}/messages")
+            .get(message_batches::list)
+            .post(message_batches::create),
         Endpoint::at("/v1/machines")
             .get(machines::list)
             .post(machines::register),

@@ -19,6 +19,7 @@ mod admin_users;
 mod auth;
 mod bodies;
 mod client;
+mod connect;
 mod credentials;
 mod feed;
 mod kv;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use dormouse_protocol::attachment::LabelsError;
 use dormouse_protocol::envelope::string;
+use dormouse_protocol::event::APP_IN_FOREGROUND;
 use dormouse_protocol::{AuthState, Labels, Rooms};
 use dormouse_shard::mount::{ConnectGate, ConnectRefusal, Entrant};
 use serde::Deserialize;
@@ -31,6 +32,8 @@ struct Auth<'a> {
     session_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "machineId")]
     machine_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "appState")]
+    app_state: Option<&'a RawValue>,
 }
 
 fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
@@ -76,6 +79,7 @@ impl HappyGate {
             labels,
             rooms: Rooms::default(),
             auth_state: AuthState::Authenticated,
+            is_foreground: text(auth.app_state).as_deref() == Some(APP_IN_FOREGROUND),
         })
     }
 }

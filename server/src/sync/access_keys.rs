@@ -131,7 +131,7 @@ pub async fn write(
         return Ok(VersionedWrite::Written(expected + 1));
     }
     let stored = lookup(change.connection(), &account, path).await?;
-    let stored = stored.ok_or(SyncError::NotFound("access key"))?;
+    let stored = stored.ok_or(SyncError::NotFound("Access key"))?;
     Ok(VersionedWrite::Mismatch {
         version: stored.data_version,
         value: stored.data,

@@ -41,9 +41,11 @@ impl SyncApplication {
         }
     }
 
-    /// Has a session's next sign of life written: what is stored of it may be another now.
+    /// Has a session's next sign of life taken and written: what is stored of it may be another now.
     pub fn forget_session(&self, account: &str, id: &str) {
-        self.heartbeats.forget(&Source::session(account.into(), id));
+        let source = Source::session(account.into(), id);
+        self.heartbeats.forget(&source);
+        self.heartbeats.resumed(&source);
     }
 
     /// What is read, once it is.
@@ -150,6 +152,7 @@ impl Application for SyncApplication {
     fn machine_presence(&self, user: &str, machine: &str, is_online: bool) {
         let account: Arc<str> = user.into();
         let (heartbeats, machine) = (self.heartbeats.clone(), machine.to_owned());
+        heartbeats.connected(Source::machine(account.clone(), &machine), is_online);
         // Nobody waits for it: frames to clients do not depend on it.
         drop(self.database.write(async move |tx| {
             let mut change = Change::new(tx, account.clone());

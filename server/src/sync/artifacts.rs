@@ -14,7 +14,7 @@ use super::error::SyncError;
 use super::tombstones::{self, Kind};
 
 /// What a lookup that fails has not found.
-pub const ARTIFACT: &str = "artifact";
+pub const ARTIFACT: &str = "Artifact";
 
 /// An artifact without its body, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -1,5 +1,8 @@
 //! What updates and ephemerals say (contract realtime.md sections 7 and 8), and the frames that
 //! carry them.
+//!
+//! Where the two kinds of clients have two names for an id, both are there (contract socketio.md
+//! section 7): plain ones read `sid` and `machineId`, older ones `id`.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -44,6 +47,7 @@ pub enum Update<'a> {
     },
     NewSession {
         sid: &'a str,
+        id: &'a str,
         seq: i64,
         metadata: &'a str,
         metadata_version: i64,
@@ -129,20 +133,31 @@ pub enum Update<'a> {
 pub enum Ephemeral<'a> {
     Activity {
         sid: &'a str,
+        id: &'a str,
         active: bool,
         active_at: i64,
         thinking: bool,
     },
     MachineActivity {
         machine_id: &'a str,
+        id: &'a str,
         active: bool,
         active_at: i64,
     },
     Usage {
         sid: &'a str,
+        id: &'a str,
         key: &'a str,
         tokens: &'a RawValue,
         cost: &'a RawValue,
+        timestamp: i64,
+    },
+    SessionEvent {
+        session_id: &'a str,
+        sid: &'a str,
+        kind: &'a str,
+        title: &'a str,
+        body: &'a str,
         timestamp: i64,
     },
 }

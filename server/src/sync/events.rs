@@ -86,7 +86,7 @@ pub async fn handle(
             relays::relay(change, name, event.data, event.sender).await?;
             Ok(acks::OK.to_owned())
         }
-        _ => Err(SyncError::NotFound("event")),
+        _ => Err(SyncError::NotFound("Event")),
     }
 }
 
@@ -117,7 +117,14 @@ fn sign_of_life<D>(
             });
         }
     };
-    heartbeats.is_fresh(&source(&data), now).then(|| Immediate {
+    let source = source(&data);
+    if heartbeats.are_ignored(&source, now) {
+        return Some(Immediate {
+            ack: acks::SUCCESS.to_owned(),
+            ephemeral: None,
+        });
+    }
+    heartbeats.is_fresh(&source, now).then(|| Immediate {
         ack: acks::SUCCESS.to_owned(),
         ephemeral: Some((Filter::UserScopedOnly, frame(&data, at))),
     })

@@ -11,6 +11,11 @@ pub const TAG: usize = 256;
 pub const STATE: usize = 500_000;
 /// Characters of a message and of what relays carry; bytes of a message's JSON over HTTP.
 pub const MESSAGE: usize = 1_000_000;
+/// Characters of a message of Socket.IO clients, which may be longer than their transport tells
+/// them (contract socketio.md section 1); bounded by `socket_io.message` as well.
+pub const SOCKET_IO_MESSAGE: usize = 10 << 20;
+/// Messages of one batch (contract happy-client.md section 6).
+pub const BATCH: usize = 100;
 /// Characters of the key of a usage report.
 pub const USAGE_KEY: usize = 64;
 /// Characters of an encoded data encryption key.

@@ -14,7 +14,7 @@ use super::error::SyncError;
 use super::versioned::VersionedWrite;
 
 /// What a lookup that fails has not found.
-pub const MACHINE: &str = "machine";
+pub const MACHINE: &str = "Machine";
 
 /// A machine as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -175,6 +175,18 @@ pub async fn register(change: &mut Change<'_>, new: NewMachine) -> Result<Machin
     .await?;
     let machine = read(&row)?;
     change.update(seq, Filter::UserScopedOnly, &new_machine(&machine));
+    // Clients of Socket.IO take the metadata from an update (contract socketio.md section 7).
+    let update = Update::UpdateMachine {
+        machine_id: &machine.id,
+        metadata: Some(Versioned {
+            value: &machine.metadata,
+            version: machine.metadata_version,
+        }),
+        daemon_state: None,
+        active: None,
+        active_at: None,
+    };
+    announce(change, &machine.id, &update).await?;
     Ok(machine)
 }
 
@@ -354,6 +366,7 @@ pub async fn write_status(
     if machine.active != before.active {
         let activity = Ephemeral::MachineActivity {
             machine_id: id,
+            id,
             active: machine.active,
             active_at: machine.active_at,
         };
@@ -387,6 +400,34 @@ pub async fn set_presence(
     .execute(change.connection())
     .await?;
     Ok(written.rows_affected() > 0)
+}
+
+/// Makes a machine inactive if it is active and its last sign of life came before a time, and tells
+/// so; whether it was.
+///
+/// # Errors
+/// The database's.
+pub async fn end_silent(change: &mut Change<'_>, id: &str, before: i64) -> Result<bool, SyncError> {
+    let (account, now) = (change.account().to_string(), change.now());
+    let row = sqlx::query(
+        "UPDATE machines SET active = 0, updated_at = $1 WHERE account_id = $2 AND id = $3 \
+         AND active = 1 AND last_active_at < $4 RETURNING last_active_at",
+    )
+    .bind(now)
+    .bind(account)
+    .bind(id)
+    .bind(before)
+    .fetch_optional(change.connection())
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    let activity = Ephemeral::MachineActivity {
+        machine_id: id,
+        id,
+        active: false,
+        active_at: row.try_get(0)?,
+    };
+    change.ephemeral(Filter::UserScopedOnly, &activity);
+    Ok(true)
 }
 
 /// Makes every machine inactive: at the start no machine is connected.

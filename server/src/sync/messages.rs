@@ -1,13 +1,14 @@
 //! Messages of sessions: numbered, immutable, stored once for each local id.
 
 use dormouse_protocol::{ConnectionId, Filter};
+use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use utoipa::ToSchema;
 
-use super::bodies::{MessageBody, Update};
+use super::bodies::{MessageBody, Update, json};
 use super::change::Change;
 use super::error::SyncError;
 use super::sessions::SESSION;
@@ -67,6 +68,21 @@ pub struct NewMessage {
     pub local_id: Option<String>,
     /// The connection that brought it, which does not get it back.
     pub sender: Option<ConnectionId>,
+}
+
+/// The stored form of a ciphertext.
+#[must_use]
+pub fn encrypted(ciphertext: &str) -> String {
+    #[derive(Serialize)]
+    struct Content<'a> {
+        t: &'static str,
+        c: &'a str,
+    }
+
+    json(&Content {
+        t: "encrypted",
+        c: ciphertext,
+    })
 }
 
 /// Stores a message, or returns the one that its session has with its local id; whether it was
@@ -200,4 +216,54 @@ pub async fn by_id(
         .bind(before.unwrap_or("~"))
         .bind(most);
     query.fetch_all(reader).await?.iter().map(read).collect()
+}
+
+/// Where a page of messages begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// After this number, upwards.
+    After(i64),
+    /// Before this number, downwards.
+    Before(i64),
+}
+
+/// Those before a number, the highest first.
+pub const BEFORE: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM messages WHERE session_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3"
+);
+
+/// A page of a session's messages by their numbers, and whether there are more. It ends early, but
+/// never empty, where its contents reach `most_bytes`.
+///
+/// # Errors
+/// The database's.
+pub async fn page(
+    reader: &mut AnyConnection,
+    session: &str,
+    from: From,
+    most: usize,
+    most_bytes: usize,
+) -> Result<(Vec<Message>, bool), SyncError> {
+    let (query, seq) = match from {
+        From::After(seq) => (AFTER, seq),
+        From::Before(seq) => (BEFORE, seq),
+    };
+    let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = sqlx::query(query)
+        .bind(session)
+        .bind(seq)
+        .bind(one_more)
+        .fetch(reader);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        if messages.len() == most || bytes >= most_bytes {
+            return Ok((messages, true));
+        }
+        let message = read(&row)?;
+        bytes += message.content.get().len();
+        messages.push(message);
+    }
+    Ok((messages, false))
 }

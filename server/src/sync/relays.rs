@@ -90,7 +90,7 @@ pub async fn relay(
     sender: ConnectionId,
 ) -> Result<(), SyncError> {
     let relay = RELAYS.iter().find(|relay| relay.event == event);
-    let relay = relay.ok_or(SyncError::NotFound("event"))?;
+    let relay = relay.ok_or(SyncError::NotFound("Event"))?;
     let data = data.map_or("null", RawValue::get);
     let mut fields: Map<String, Value> = serde_json::from_str(data)
         .map_err(|_| SyncError::Invalid("data must be an object".to_owned()))?;

@@ -10,6 +10,7 @@ use super::binary;
 use super::bodies::{Ephemeral, Update, Versioned};
 use super::change::Change;
 use super::error::SyncError;
+use super::session_files;
 use super::tombstones::{self, Kind};
 use super::versioned::VersionedWrite;
 use crate::database::new_id;
@@ -17,7 +18,7 @@ use crate::database::new_id;
 pub mod lists;
 
 /// What a lookup that fails has not found.
-pub const SESSION: &str = "session";
+pub const SESSION: &str = "Session";
 
 /// A session as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -171,6 +172,7 @@ pub async fn create(change: &mut Change<'_>, new: NewSession) -> Result<Session,
 pub(super) fn new_session(session: &Session) -> Update<'_> {
     Update::NewSession {
         sid: &session.id,
+        id: &session.id,
         seq: session.seq,
         metadata: &session.metadata,
         metadata_version: session.metadata_version,
@@ -332,12 +334,31 @@ pub async fn deactivate(change: &mut Change<'_>, id: &str, at: i64) -> Result<()
     .await?;
     let activity = Ephemeral::Activity {
         sid: id,
+        id,
         active: false,
         active_at: at,
         thinking: false,
     };
     change.ephemeral(Filter::UserScopedOnly, &activity);
     Ok(())
+}
+
+/// As [`deactivate`], if the session is active and its last sign of life came before a time;
+/// whether it was.
+///
+/// # Errors
+/// The database's.
+pub async fn end_silent(change: &mut Change<'_>, id: &str, before: i64) -> Result<bool, SyncError> {
+    let row = sqlx::query(
+        "SELECT last_active_at FROM sessions WHERE id = $1 AND active = 1 AND last_active_at < $2",
+    )
+    .bind(id)
+    .bind(before)
+    .fetch_optional(change.connection())
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    deactivate(change, id, row.try_get(0)?).await?;
+    Ok(true)
 }
 
 async fn has_messages(reader: &mut AnyConnection, id: &str) -> Result<bool, SyncError> {
@@ -367,6 +388,7 @@ pub async fn delete(change: &mut Change<'_>, id: &str, filter: Filter) -> Result
         }
         query.execute(change.connection()).await?;
     }
+    session_files::abandon(change, id).await?;
     let seq = change.next_seq().await?;
     tombstones::leave(change, Kind::Session, id, seq).await?;
     change.update(seq, filter, &Update::DeleteSession { sid: id });

@@ -23,6 +23,7 @@ use crate::database::{DatabaseError, Reader};
 mod artifact_events;
 mod convergence;
 mod delta;
+mod idle;
 mod machine_events;
 mod maintenance;
 mod message_events;

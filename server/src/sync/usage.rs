@@ -88,6 +88,7 @@ pub async fn report(change: &mut Change<'_>, new: NewReport) -> Result<ReportAck
     if let Some(session) = &new.session {
         let usage = Ephemeral::Usage {
             sid: session,
+            id: session,
             key: &new.key,
             tokens: &new.tokens,
             cost: &new.cost,

@@ -20,6 +20,7 @@ mod event_subscribers;
 mod first_message;
 mod forwarding;
 mod handshake;
+mod happy_client;
 mod presence;
 mod program_account;
 mod program_doctor;

@@ -368,6 +368,7 @@ mod tests {
                 auth_state: AuthState::Legacy,
                 token_hash: None,
                 rooms,
+                is_foreground: false,
             }),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ahash::AHashSet;
 use dormouse_protocol::envelope::{Envelope, string};
+use dormouse_protocol::event::APP_IN_FOREGROUND;
 use dormouse_protocol::{Attachment, ClientType, CloseCode, ConnectionId, Filter, event, frames};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -359,6 +360,7 @@ impl State {
             event::RPC_CALL | event::RPC_REQUEST => {
                 return self.call(from, wire, &message, settings, out);
             }
+            event::APP_STATE => self.note_app_state(from, &message, out),
             event::RPC_RESPONSE => self.answer(from, &message, out),
             event::RPC_CANCEL => self.cancel(from, &message, out),
             // Socket.IO has no forwarding: unknown events are ignored (its contract, section 3).
@@ -443,6 +445,31 @@ impl State {
             out.tell_siblings(HubMessage::deliver(Arc::new(filter), frame, reply));
         }
         here
+    }
+
+    /// Remembers whether the sender's app is in the foreground (Socket.IO contract, section 6).
+    fn note_app_state(&mut self, from: SlotToken, message: &Envelope<'_>, out: &mut impl Outlet) {
+        #[derive(Deserialize)]
+        struct Data<'a> {
+            #[serde(borrow)]
+            state: &'a RawValue,
+        }
+
+        let data = message.payload.map_or("null", RawValue::get);
+        let state = serde_json::from_str(data)
+            .ok()
+            .and_then(|data: Data<'_>| string(data.state));
+        let Some(state) = state else {
+            let value = r#"{"success":false,"error":"state must be a string"}"#;
+            return ack(from, message.correlation, value, out);
+        };
+        if let Some(member) = self.members.get_mut(from) {
+            let is_foreground = state == APP_IN_FOREGROUND;
+            let attachment = &mut member.attachment;
+            self.is_stored &= attachment.is_foreground == is_foreground;
+            attachment.is_foreground = is_foreground;
+        }
+        ack(from, message.correlation, r#"{"success":true}"#, out);
     }
 
     fn broadcast(

@@ -173,6 +173,7 @@ impl Hub {
             auth_state: AuthState::Legacy,
             token_hash: None,
             rooms: Default::default(),
+            is_foreground: false,
         };
         self.state.join(token, Wire::Plain, Box::new(attachment));
         Peer { token, id }

@@ -15,6 +15,7 @@ fn attachment(id: u8, client_type: &str, machine: Option<&str>) -> Attachment {
         auth_state: AuthState::Legacy,
         token_hash: None,
         rooms: Default::default(),
+        is_foreground: false,
     }
 }
 

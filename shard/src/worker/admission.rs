@@ -116,6 +116,7 @@ impl Worker {
             labels,
             rooms,
             auth_state,
+            is_foreground,
             connected_at,
             started,
             greeting,
@@ -132,6 +133,7 @@ impl Worker {
             auth_state,
             token_hash: claim.token_hash.as_ref().map(short_hash),
             rooms,
+            is_foreground,
         });
         let (number, tier) = {
             let mut shards = self.shards.borrow_mut();

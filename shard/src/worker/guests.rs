@@ -167,6 +167,7 @@ impl Worker {
             labels,
             rooms: Rooms::default(),
             auth_state: AuthState::Authenticated,
+            is_foreground: false,
             connected_at: guest.connected_at,
             started: guest.started,
             greeting: Greeting::Late {

@@ -90,6 +90,7 @@ impl Worker {
             labels: entrant.labels,
             rooms: entrant.rooms,
             auth_state: entrant.auth_state,
+            is_foreground: entrant.is_foreground,
             connected_at: guest.connected_at,
             started: guest.started,
             greeting: Greeting::Connect(Box::new(guest)),

@@ -78,7 +78,7 @@ pub async fn key_login(
     state.auth_limits.login(address, key.as_ref())?;
     let key = key
         .filter(|key| is_signed(key, &challenge, &signature))
-        .ok_or_else(|| ApiError::unauthorized("the signature does not verify"))?;
+        .ok_or_else(|| ApiError::unauthorized("Invalid signature"))?;
     let invite = invite(&request)?;
     let signup = state.settings.resolved_signup();
     let user = accounts::sign_in(&state.database, key, signup, invite).await?;

@@ -99,15 +99,17 @@ pub async fn archive(
     let (heartbeats, session) = (state.heartbeats.clone(), id.clone());
     let ended = change(&state, &user, async move |change| {
         let account = change.account();
-        heartbeats.forget(&Source::session(account.clone(), &session));
+        let source = Source::session(account.clone(), &session);
         let Some(reason) = reason else {
             sessions::require(change.connection(), &account, &session).await?;
+            heartbeats.ended(source, change.now());
             let now = change.now();
             sessions::deactivate(change, &session, now).await?;
             return Ok(None);
         };
         let error = original_error.as_deref();
         let archived = sessions::archive(change, &session, reason.as_str(), error).await?;
+        heartbeats.ended(source, change.now());
         Ok(Some(archived))
     });
     let mut answer = ArchiveAnswer {

@@ -188,8 +188,11 @@ pub async fn create(
         agent_state: body.agent_state,
         data_encryption_key: data_key(body.data_encryption_key.as_deref())?,
     };
-    let created = change(&state, &user, async |change| {
-        sessions::create(change, new).await
+    let heartbeats = state.heartbeats.clone();
+    let created = change(&state, &user, async move |change| {
+        let session = sessions::create(change, new).await?;
+        heartbeats.resumed(&Source::session(change.account(), &session.id));
+        Ok(session)
     });
     let session = created.await?;
     Ok(web::Json(SessionAnswer { session }))
@@ -248,7 +251,7 @@ pub async fn delete(
     let heartbeats = state.heartbeats.clone();
     let deleted = change(&state, &user, async move |change| {
         sessions::delete(change, &id, Filter::All).await?;
-        heartbeats.forget(&Source::session(change.account(), &id));
+        heartbeats.ended(Source::session(change.account(), &id), change.now());
         Ok(())
     });
     deleted.await?;

@@ -8,8 +8,11 @@ use super::server::{TestServer, on_both_servers};
 
 mod access_keys;
 mod artifacts;
+mod attachments;
 mod machines;
+mod message_batches;
 mod messages;
+mod push_events;
 mod sessions;
 mod usage;
 
@@ -76,7 +79,7 @@ async fn every_route_needs_a_token() {
         let path = endpoint.path().replace(['{', '}'], "");
         for method in endpoint.methods() {
             let answer = Answer::to(server.request(method.as_str(), &path)).await;
-            answer.is_error(401, &["a token is needed"]);
+            answer.is_error(401, &["Missing authorization header"]);
         }
     }
     server.stop().await;

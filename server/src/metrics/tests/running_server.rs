@@ -71,6 +71,7 @@ impl Subject {
                 labels: Labels::new(None, None, None).unwrap(),
                 rooms: Default::default(),
                 auth_state: AuthState::Legacy,
+                is_foreground: false,
                 connected_at: unix_ms(),
                 started: Instant::now(),
                 greeting: Greeting::Upgrade {

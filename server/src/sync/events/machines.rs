@@ -89,6 +89,7 @@ impl Alive {
     fn activity(&self, at: i64) -> Ephemeral<'_> {
         Ephemeral::MachineActivity {
             machine_id: &self.machine_id,
+            id: &self.machine_id,
             active: true,
             active_at: at,
         }

@@ -89,7 +89,7 @@ impl Reading {
                 }
                 Self::Delta(seen)
             }
-            _ => return Err(SyncError::NotFound("event")),
+            _ => return Err(SyncError::NotFound("Event")),
         })
     }
 

@@ -90,6 +90,7 @@ impl Alive {
     fn activity(&self, at: i64) -> Ephemeral<'_> {
         Ephemeral::Activity {
             sid: &self.sid,
+            id: &self.sid,
             active: true,
             active_at: at,
             thinking: self.thinking.unwrap_or(false),
@@ -120,8 +121,13 @@ pub async fn alive(
     event: Event<'_>,
 ) -> Result<String, SyncError> {
     let (data, at) = Alive::read(event, change.now())?;
+    let source = Source::session(change.account(), &data.sid);
+    // It may have ended while this one waited for its turn.
+    if heartbeats.are_ignored(&source, change.now()) {
+        return Ok(acks::SUCCESS.to_owned());
+    }
     sessions::keep_alive(change, &data.sid, at).await?;
-    heartbeats.written(Source::session(change.account(), &data.sid), change.now());
+    heartbeats.written(source, change.now());
     change.ephemeral(Filter::UserScopedOnly, &data.activity(at));
     Ok(acks::SUCCESS.to_owned())
 }
@@ -136,7 +142,7 @@ pub async fn end(
     let deletes_empty = !event.wire.is_socket_io();
     let (data, at) = Alive::read(event, change.now())?;
     let ended = sessions::end(change, &data.sid, at, deletes_empty).await?;
-    heartbeats.forget(&Source::session(change.account(), &data.sid));
+    heartbeats.ended(Source::session(change.account(), &data.sid), change.now());
     Ok(match ended {
         SessionEnd::Kept => json(&serde_json::json!({ "success": true, "activeAt": at })),
         SessionEnd::Deleted => json(&serde_json::json!({ "success": true, "deleted": true })),
@@ -154,11 +160,6 @@ pub async fn message(change: &mut Change<'_>, event: Event<'_>) -> Result<String
         local_id: Option<String>,
     }
     #[derive(Serialize)]
-    struct Content<'a> {
-        t: &'static str,
-        c: &'a str,
-    }
-    #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Done<'a> {
         ok: bool,
@@ -171,18 +172,19 @@ pub async fn message(change: &mut Change<'_>, event: Event<'_>) -> Result<String
 
     let data: Data = event.read()?;
     limits::filled("sid", &data.sid, limits::ID)?;
-    limits::text("message", &data.message, limits::MESSAGE)?;
+    let most = if event.wire.is_socket_io() {
+        limits::SOCKET_IO_MESSAGE
+    } else {
+        limits::MESSAGE
+    };
+    limits::text("message", &data.message, most)?;
     let local_id = data.local_id.filter(|id| !id.is_empty());
     if let Some(local_id) = &local_id {
         limits::text("localId", local_id, limits::ID)?;
     }
-    let content = Content {
-        t: "encrypted",
-        c: &data.message,
-    };
     let new = NewMessage {
         session: data.sid,
-        content: json(&content),
+        content: messages::encrypted(&data.message),
         local_id,
         sender: Some(event.sender),
     };

@@ -20,7 +20,7 @@ fn amounts(name: &str, raw: &RawValue) -> Result<(), SyncError> {
     if read.is_ok_and(|amounts| amounts.get("total").is_some_and(Value::is_number)) {
         return Ok(());
     }
-    let text = format!("{name} must be an object with a number \"total\"");
+    let text = format!("Invalid {name} object - must include total");
     Err(SyncError::Invalid(text))
 }
 
@@ -37,7 +37,8 @@ pub async fn report(change: &mut Change<'_>, event: Event<'_>) -> Result<String,
     }
 
     let data: Data = event.read()?;
-    most::filled("key", &data.key, most::USAGE_KEY)?;
+    most::filled("key", &data.key, most::USAGE_KEY)
+        .map_err(|err| SyncError::Invalid(format!("Invalid key: {err}")))?;
     let session = data.session_id.filter(|id| !id.is_empty());
     if let Some(session) = &session {
         most::text("sessionId", session, most::ID)?;

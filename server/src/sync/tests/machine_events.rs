@@ -35,7 +35,8 @@ on_both_databases! {
         assert_eq!(answer.ack, expected);
         let stored = api.stored_machine(ALICE, "m").await;
         assert_eq!((stored.seq, stored.active, stored.active_at), (2, true, at));
-        assert_eq!(api.seq(ALICE).await, 3);
+        // Two for its registration.
+        assert_eq!(api.seq(ALICE).await, 4);
         api.close().await;
     }
 
@@ -81,7 +82,7 @@ on_both_databases! {
         ] {
             api.send(ALICE, event, data).await.is_refused("result");
         }
-        assert_eq!(api.seq(ALICE).await, 1);
+        assert_eq!(api.seq(ALICE).await, 2);
         assert_eq!(api.stored_machine(ALICE, "m").await, before);
         // Exactly the limit is taken.
         let most = json!({ "machineId": "m", "daemonState": &long[1..], "expectedVersion": 1 });
@@ -101,7 +102,7 @@ on_both_databases! {
             assert_eq!(
                 answer.only().body,
                 json!({
-                    "type": "machine-activity", "machineId": "m", "active": true, "activeAt": at,
+                    "type": "machine-activity", "machineId": "m", "id": "m", "active": true, "activeAt": at,
                 })
             );
         }

@@ -54,7 +54,7 @@ on_both_databases! {
         assert_eq!(
             sent.body,
             json!({
-                "type": "usage", "sid": sid, "key": "k", "tokens": tokens, "cost": cost,
+                "type": "usage", "sid": sid, "id": sid, "key": "k", "tokens": tokens, "cost": cost,
                 "timestamp": at,
             })
         );

@@ -150,7 +150,7 @@ on_both_databases! {
             assert_eq!(
                 sent.body,
                 json!({
-                    "type": "activity", "sid": sid, "active": true, "activeAt": at,
+                    "type": "activity", "sid": sid, "id": sid, "active": true, "activeAt": at,
                     "thinking": true,
                 })
             );
@@ -189,12 +189,18 @@ on_both_databases! {
         assert_eq!(
             answer.only().body,
             json!({
-                "type": "activity", "sid": sid, "active": false, "activeAt": at,
+                "type": "activity", "sid": sid, "id": sid, "active": false, "activeAt": at,
                 "thinking": false,
             })
         );
         assert!(!api.stored_session(ALICE, &sid).await.unwrap().0.active);
-        // At once, although the last one was written less than 30 s ago.
+        // What was under way when it ended does not revive it.
+        let late = api.send(ALICE, "session-alive", alive.clone()).await;
+        assert_eq!(late.ack, json!({ "success": true }));
+        assert!(late.sent.is_empty(), "{late:?}");
+        assert!(!api.stored_session(ALICE, &sid).await.unwrap().0.active);
+        // At once when it was loaded again, although the last one was written less than 30 s ago.
+        api.application.forget_session(ALICE, &sid);
         api.send(ALICE, "session-alive", alive.clone()).await;
         assert!(api.stored_session(ALICE, &sid).await.unwrap().0.active);
 

@@ -208,6 +208,7 @@ pub fn arrival(
         labels: who.labels,
         rooms: Default::default(),
         auth_state: AuthState::Legacy,
+        is_foreground: false,
         connected_at: who.connected_at,
         started: Instant::now(),
         greeting: Greeting::Upgrade {

@@ -46,7 +46,7 @@ on_both_servers! {
         for method in ["GET", "POST", "PUT"] {
             server.send(BOB, method, &good, body.clone()).await.is_error(404, &[]);
         }
-        server.send(ALICE, "PUT", &good, body).await.is_error(404, &["access key"]);
+        server.send(ALICE, "PUT", &good, body).await.is_error(404, &["Access key not found"]);
         let bodies = [json!({}), json!({ "data": "" }), json!({ "data": 1 })];
         server.refuses("POST", &good, bodies).await;
         let bodies = [

@@ -29,7 +29,7 @@ on_both_servers! {
         app.has_nothing().await;
         let taken = server.send(BOB, "POST", "/v1/artifacts", artifact("a_1")).await;
         taken.is_error(409, &["taken"]);
-        server.get(BOB, "/v1/artifacts/a_1").await.is_error(404, &["artifact"]);
+        server.get(BOB, "/v1/artifacts/a_1").await.is_error(404, &["Artifact not found"]);
         server.stop().await;
     }
 

@@ -31,6 +31,10 @@ on_both_servers! {
                 "updatedAt": at,
             })
         );
+        let (seq, update) = app.update().await;
+        let metadata = json!({ "value": "m", "version": 1 });
+        let expected = json!({ "t": "update-machine", "machineId": "m:1", "metadata": metadata });
+        assert_eq!((seq, update), (2, expected), "with the metadata once more, for older clients");
         let again = json!({ "id": "m:1", "metadata": "other" });
         assert_eq!(server.send(ALICE, "POST", "/v1/machines", again).await.ok(), answer);
         app.has_nothing().await;
@@ -38,7 +42,7 @@ on_both_servers! {
         let other = server.send(BOB, "POST", "/v1/machines", body).await.ok();
         assert_eq!(other["machine"]["accountId"], BOB);
         assert_eq!(server.get(ALICE, "/v1/machines/m:1").await.ok(), answer);
-        server.get(ALICE, "/v1/machines/none").await.is_error(404, &["machine"]);
+        server.get(ALICE, "/v1/machines/none").await.is_error(404, &["Machine not found"]);
         let bare = server.machine(ALICE, "bare").await;
         assert_eq!((&bare["daemonState"], &bare["daemonStateVersion"]), (&Value::Null, &json!(0)));
         server.stop().await;
@@ -103,7 +107,7 @@ on_both_servers! {
         assert_eq!(
             activity["data"],
             json!({
-                "type": "machine-activity", "machineId": "m", "active": true,
+                "type": "machine-activity", "machineId": "m", "id": "m", "active": true,
                 "activeAt": machine["activeAt"],
             })
         );
@@ -113,7 +117,7 @@ on_both_servers! {
         let update = app.update().await.1;
         assert!(update.get("metadata").is_none() && update.get("daemonState").is_none());
         app.has_nothing().await;
-        server.send(BOB, "PUT", path, json!({})).await.is_error(404, &["machine"]);
+        server.send(BOB, "PUT", path, json!({})).await.is_error(404, &["Machine not found"]);
         server.stop().await;
     }
 

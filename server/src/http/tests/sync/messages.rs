@@ -133,9 +133,9 @@ on_both_servers! {
         ];
         server.refuses("POST", &path, bodies).await;
         let body = json!({ "content": 1 });
-        server.send(BOB, "POST", &path, body.clone()).await.is_error(404, &["session"]);
+        server.send(BOB, "POST", &path, body.clone()).await.is_error(404, &["Session not found"]);
         let unknown = "/v1/sessions/none/messages";
-        server.send(ALICE, "POST", unknown, body).await.is_error(404, &["session"]);
+        server.send(ALICE, "POST", unknown, body).await.is_error(404, &["Session not found"]);
         let list = server.get(ALICE, &path).await.ok();
         assert_eq!(list, json!({ "messages": [] }));
         server.stop().await;

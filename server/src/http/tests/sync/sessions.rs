@@ -29,7 +29,7 @@ on_both_servers! {
         assert_eq!(
             update,
             json!({
-                "t": "new-session", "sid": id, "seq": 0, "metadata": "m", "metadataVersion": 1,
+                "t": "new-session", "sid": id, "id": id, "seq": 0, "metadata": "m", "metadataVersion": 1,
                 "agentState": null, "agentStateVersion": 0, "dataEncryptionKey": "+/8=",
                 "active": true, "activeAt": at, "createdAt": at, "updatedAt": at,
             })
@@ -92,9 +92,9 @@ on_both_servers! {
         let session = server.session(ALICE, "t").await;
         let path = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
         assert_eq!(server.get(ALICE, &path).await.ok(), json!({ "session": session }));
-        server.get(BOB, &path).await.is_error(404, &["session"]);
+        server.get(BOB, &path).await.is_error(404, &["Session not found"]);
         let delete = server.as_user(BOB, "DELETE", &path, "").await;
-        delete.is_error(404, &["session"]);
+        delete.is_error(404, &["Session not found"]);
         server.stop().await;
     }
 

@@ -47,7 +47,7 @@ on_both_servers! {
         assert_eq!(none, json!({ "usage": [], "groupBy": "day", "totalReports": 0 }));
         assert_eq!(server.send(BOB, "POST", path, json!({})).await.ok()["totalReports"], 0);
         let body = json!({ "sessionId": id });
-        server.send(BOB, "POST", path, body).await.is_error(404, &["session"]);
+        server.send(BOB, "POST", path, body).await.is_error(404, &["Session not found"]);
         let bodies = [
             json!({ "groupBy": "week" }),
             json!({ "startTime": 0 }),
