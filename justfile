@@ -66,6 +66,13 @@ proxies-check:
 # Check licences, advisories and sources of the dependencies (needs cargo-deny).
 deny:
     cargo deny --workspace check --hide-inclusion-graph
+# Check licences, advisories and sources of the dependencies.
+deny *args:
+    scripts/deny {{ args }}
+
+# Test the frame path against RFC 6455 with Autobahn's test suite; needs Python 2.7.
+autobahn *args:
+    scripts/autobahn {{ args }}
 
 # Build the container image.
 image tag="dormouse:local":

@@ -21,6 +21,7 @@ pub(crate) fn check(settings: &Settings, reader: &mut Reader<'_>) {
     rules.check_tiers(settings);
     rules.check_sizes_and_times(settings);
     rules.check_events(settings);
+    rules.check_debug(settings);
     for (index, issuer) in settings.auth.issuers.iter().enumerate() {
         rules.check_issuer(settings, index, issuer);
     }
@@ -119,6 +120,23 @@ impl Rules<'_, '_> {
                 )
             },
         );
+    }
+
+    fn check_debug(&mut self, settings: &Settings) {
+        let addresses = [
+            ("listen", &settings.listen),
+            ("admin.listen", &settings.admin.listen),
+        ];
+        for (key, addresses) in addresses {
+            for address in addresses.iter().filter(|address| !address.is_loopback()) {
+                self.require(&[key, "debug.echo"], !settings.debug.echo, || {
+                    format!(
+                        "other machines can reach {address}, and debug.echo sends back whatever \
+                         anybody sends: set debug.echo to false, or listen on 127.0.0.1"
+                    )
+                });
+            }
+        }
     }
 
     fn check_addresses(&mut self, settings: &Settings) {

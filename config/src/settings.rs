@@ -485,8 +485,11 @@ choice! {
 settings! {
     /// For tests of the server.
     pub struct DebugSettings {
-        /// Serves an endpoint that sends every message back, for protocol conformance tests.
+        /// Serves `/debug/echo`, a WebSocket that sends every message back to whoever connects, for
+        /// tests of protocol conformance. With loopback addresses only.
         echo: bool = false;
+        /// The longest message there, all its frames together; longer: close 1009.
+        echo_message: ByteSize = "16 MiB", within(kib(1)..=mib(256));
     }
 }
 

@@ -539,6 +539,7 @@ fn shard_settings(settings: &Settings) -> ShardSettings {
         socket_io_rpc_timeout: settings.socket_io.rpc_timeout,
         rpc_wait: settings.socket_io.rpc_wait,
         rpc_open_calls: limits.rpc_open_calls,
+        echo_message_bytes: bytes(settings.debug.echo_message),
         promised_delivery: settings
             .tiers
             .values()

@@ -16,7 +16,7 @@ use actix_http::{HttpMessage, Method, Request, Response, h1};
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use dormouse_protocol::{AuthState, ClientType, Labels, Rooms};
-use dormouse_shard::arrival::{Arrival, Greeting, Newcomer, Refusal, fresh_slot};
+use dormouse_shard::arrival::{Arrival, Greeting, NewEcho, Newcomer, Refusal, fresh_slot};
 use dormouse_shard::mount::MountId;
 use dormouse_shard::polling::PollSession;
 use dormouse_shard::subscriber::{AccessRefused, NewSubscriber};
@@ -76,7 +76,7 @@ pub fn upgrade(
         }
     } else {
         // The request pins its 8 KiB buffer: what is needed is copied here, the rest dropped.
-        judge(state, surface, &request)
+        judge(state, surface, &request, address)
     };
     let path = request.path().to_owned();
     drop(request);
@@ -176,6 +176,14 @@ pub fn upgrade(
                 }
             }
         }
+        Ok(Judged::Echo { key, place }) => {
+            tracing::debug!(%connection, request = id, "echo");
+            state.workers.echo(NewEcho {
+                slot,
+                accept: behind(&unsent, handshake::accept(&key).into()),
+                permit: Box::new(place),
+            });
+        }
         Ok(Judged::Change { key, session }) => {
             tracing::debug!(%connection, %path, request = id, "a change from polling");
             let accept = behind(&unsent, handshake::accept(&key).into());
@@ -223,6 +231,11 @@ enum Judged {
     Subscriber {
         key: String,
         api_key: Option<String>,
+    },
+    /// One whose messages are sent back.
+    Echo {
+        key: String,
+        place: PendingPlace,
     },
 }
 
@@ -321,6 +334,7 @@ fn judge(
     state: &AppState,
     surface: Surface,
     request: &Request,
+    address: IpAddr,
 ) -> Result<Judged, HandshakeRefusal> {
     let query = request.uri().query().unwrap_or_default();
     if let Some(mount) = state.socket_io.mount_of(surface, request.path(), query) {
@@ -328,6 +342,14 @@ fn judge(
     }
     let path = request.path().trim_end_matches('/');
     let is_for_events = path == "/ws/events";
+    if surface == Surface::Main && path == "/debug/echo" && state.settings.debug.echo {
+        let (method, version) = (request.method(), request.version());
+        let key = handshake::read(method, version, "", request.headers())?.key;
+        // Nobody has authenticated there, ever.
+        let place = state.pending.take(address);
+        let place = place.ok_or(HandshakeRefusal::Pending)?;
+        return Ok(Judged::Echo { key, place });
+    }
     if surface != Surface::Main
         || !(is_for_events || matches!(path, "/v1/updates" | "/v1/websocket"))
     {

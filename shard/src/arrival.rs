@@ -131,6 +131,24 @@ impl std::fmt::Debug for Newcomer {
     }
 }
 
+/// A socket whose messages are sent back, for conformance tests.
+pub struct NewEcho {
+    /// The socket and what came with it.
+    pub slot: Slot,
+    /// The `101` response.
+    pub accept: Bytes,
+    /// Gives its place among the unauthenticated back when dropped.
+    pub permit: Box<dyn std::any::Any + Send>,
+}
+
+impl std::fmt::Debug for NewEcho {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewEcho")
+            .field("connection", &self.slot.id)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A slot for a socket that comes from a handshake, with the bytes that were read behind it.
 pub fn fresh_slot(socket: OwnedFd, early: &[u8]) -> Slot {
     let mut slot = Slot::new(socket, ConnectionId::random(), Owner::Lobby);

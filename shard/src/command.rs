@@ -7,7 +7,7 @@ use dormouse_protocol::stats::{HubStats, ShardState, ShardStats};
 use dormouse_protocol::{Attachment, ClientType, CloseCode, ConnectionId, Labels};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::arrival::{Arrival, Claim, Newcomer};
+use crate::arrival::{Arrival, Claim, NewEcho, Newcomer};
 use crate::event::Event;
 use crate::event_log::{LogPage, LogUnavailable};
 use crate::frame::Frame;
@@ -96,6 +96,8 @@ pub enum Command {
     Wait(Box<Newcomer>),
     /// Take in a socket that wants to subscribe to events.
     Subscribe(Box<NewSubscriber>),
+    /// Take in a socket whose messages are sent back.
+    Echo(Box<NewEcho>),
     /// The outcome of verifying a subscriber's key.
     SubscriberVerified(SlotToken, Result<Access, AccessRefused>),
     /// A page of the log for a subscriber's replay.

@@ -34,6 +34,11 @@ impl Frame {
         }
     }
 
+    /// A binary message.
+    pub fn binary(payload: &[u8]) -> Self {
+        Self::raw(encode(payload, OpCode::Binary))
+    }
+
     /// A packet for a Socket.IO client, without attachments.
     pub fn packet(text: &str) -> Self {
         Self::raw(encode(text.as_bytes(), OpCode::Text))

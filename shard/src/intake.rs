@@ -98,12 +98,57 @@ impl Assembly {
     }
 }
 
+/// How far the text of an incomplete frame has been looked at, so that what is no UTF-8 is refused
+/// when it comes and not when its frame ends (RFC 6455 section 8.1).
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// Bytes of the payload that were looked at.
+    seen: usize,
+    /// The beginning of a character that goes on behind them, and its length.
+    begun: ([u8; 3], usize),
+}
+
+impl Ahead {
+    /// Looks at what is new of a payload that is not complete; each byte once.
+    fn look(&mut self, payload: &[u8], mask: [u8; 4]) -> Result<(), IntakeFault> {
+        const BLOCK: usize = 1024;
+        let mut block = [0; 3 + BLOCK];
+        let fresh = payload.get(self.seen..).unwrap_or_default();
+        for piece in fresh.chunks(BLOCK) {
+            let (begun, length) = self.begun;
+            block[..length].copy_from_slice(&begun[..length]);
+            let place = self.seen;
+            for (index, (to, from)) in block[length..].iter_mut().zip(piece).enumerate() {
+                *to = from ^ mask[(place + index) % 4];
+            }
+            let text = &block[..length + piece.len()];
+            let whole = match std::str::from_utf8(text) {
+                Ok(text) => text.len(),
+                Err(err) if err.error_len().is_none() => err.valid_up_to(),
+                Err(_) => return Err(IntakeFault::Utf8),
+            };
+            self.begin(&text[whole..]);
+            self.seen += piece.len();
+        }
+        Ok(())
+    }
+
+    /// Notes an unfinished character: at most three bytes.
+    fn begin(&mut self, bytes: &[u8]) {
+        let length = bytes.len().min(3);
+        self.begun.0[..length].copy_from_slice(&bytes[..length]);
+        self.begun.1 = length;
+    }
+}
+
 /// What one connection keeps for a time: an incomplete frame, an incomplete message, attachments
 /// that are outstanding, and the session while it polls.
 #[derive(Debug, Default)]
 pub struct Partial {
     /// The beginning of a frame.
     pub frame: BytesMut,
+    /// How far its text has been looked at.
+    pub ahead: Ahead,
     /// The fragments of a message so far.
     pub message: Option<Assembly>,
     /// A Socket.IO packet whose attachments have yet to come.
@@ -134,20 +179,37 @@ impl Partial {
 /// Takes the next event from the bytes; `None` when a frame is incomplete.
 ///
 /// `most` bounds the payload of a message after reassembly, bytes. Binary messages are told from
-/// text where `keeps_binary`.
+/// text where `keeps_binary`. Of a message in one frame that is here as a whole, the text is not
+/// checked: [`text`] does that.
 ///
 /// # Errors
 /// [`IntakeFault`] when the peer breaks the protocol; nothing after it may be read.
 pub fn next(
     bytes: &mut BytesMut,
+    ahead: &mut Ahead,
     message: &mut Option<Assembly>,
     most: usize,
     keeps_binary: bool,
 ) -> Result<Option<Incoming>, IntakeFault> {
     let assembled = message.as_ref().map_or(0, |message| message.buffer.len());
-    if !is_complete(bytes, message.is_some(), most.saturating_sub(assembled))? {
+    let most_here = most.saturating_sub(assembled);
+    let Some(header) = Header::read(bytes, message.is_some(), most_here)? else {
+        return Ok(None);
+    };
+    if !header.is_complete(bytes) {
+        let is_text = match (header.opcode, &message) {
+            (0, Some(message)) => !message.is_binary,
+            (opcode, _) => opcode == 1 || (opcode == 2 && !keeps_binary),
+        };
+        if is_text && let Some((mask, payload)) = header.payload(bytes) {
+            if let (0, Some(message)) = (ahead.seen, &message) {
+                ahead.begin(message.buffer.get(message.checked..).unwrap_or_default());
+            }
+            ahead.look(payload, mask)?;
+        }
         return Ok(None);
     }
+    *ahead = Ahead::default();
     let parsed = Parser::parse(bytes, true, most).map_err(|_| IntakeFault::Frame)?;
     let Some((last, opcode, payload)) = parsed else {
         return Ok(None);
@@ -189,43 +251,71 @@ pub fn text(payload: &[u8]) -> Result<ByteString, IntakeFault> {
     ByteString::try_from(Bytes::copy_from_slice(payload)).map_err(|_| IntakeFault::Utf8)
 }
 
-/// Judges a frame by its header (RFC 6455 section 5.2) and tells whether all of it is here.
-fn is_complete(bytes: &[u8], in_message: bool, most: usize) -> Result<bool, IntakeFault> {
-    let &[first, second, ..] = bytes else {
-        return Ok(false);
-    };
-    if first & 0x70 != 0 {
-        return Err(IntakeFault::ReservedBits);
-    }
-    if second & 0x80 == 0 {
-        return Err(IntakeFault::Unmasked);
-    }
-    let (opcode, last, short) = (first & 0x0f, first & 0x80 != 0, second & 0x7f);
-    let is_control = opcode >= 8;
-    match opcode {
-        0 if !in_message => return Err(IntakeFault::Fragments),
-        1 | 2 if in_message => return Err(IntakeFault::Fragments),
-        0..=2 => {}
-        8..=10 if !last || short > 125 => return Err(IntakeFault::Control),
-        8..=10 => {}
-        _ => return Err(IntakeFault::Opcode),
-    }
-    let (header, payload) = match (short, bytes) {
-        (126, &[_, _, a, b, ..]) => (4, u64::from(u16::from_be_bytes([a, b]))),
-        (127, &[_, _, a, b, c, d, e, f, g, h, ..]) => {
-            (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+/// The header of a frame, without its mask.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    opcode: u8,
+    /// Where the mask begins.
+    mask_at: usize,
+    /// Length of the payload, bytes.
+    length: u64,
+}
+
+impl Header {
+    const MASK: usize = 4;
+
+    /// Judges a frame by its header (RFC 6455 section 5.2); `None` when that is incomplete.
+    fn read(bytes: &[u8], in_message: bool, most: usize) -> Result<Option<Self>, IntakeFault> {
+        let &[first, second, ..] = bytes else {
+            return Ok(None);
+        };
+        if first & 0x70 != 0 {
+            return Err(IntakeFault::ReservedBits);
         }
-        (126 | 127, _) => return Ok(false),
-        (short, _) => (2, u64::from(short)),
-    };
-    if payload > i64::MAX as u64 {
-        return Err(IntakeFault::Frame);
+        if second & 0x80 == 0 {
+            return Err(IntakeFault::Unmasked);
+        }
+        let (opcode, last, short) = (first & 0x0f, first & 0x80 != 0, second & 0x7f);
+        let is_control = opcode >= 8;
+        match opcode {
+            0 if !in_message => return Err(IntakeFault::Fragments),
+            1 | 2 if in_message => return Err(IntakeFault::Fragments),
+            0..=2 => {}
+            8..=10 if !last || short > 125 => return Err(IntakeFault::Control),
+            8..=10 => {}
+            _ => return Err(IntakeFault::Opcode),
+        }
+        let (mask_at, length) = match (short, bytes) {
+            (126, &[_, _, a, b, ..]) => (4, u64::from(u16::from_be_bytes([a, b]))),
+            (127, &[_, _, a, b, c, d, e, f, g, h, ..]) => {
+                (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+            (126 | 127, _) => return Ok(None),
+            (short, _) => (2, u64::from(short)),
+        };
+        if length > i64::MAX as u64 {
+            return Err(IntakeFault::Frame);
+        }
+        if !is_control && length > most as u64 {
+            return Err(IntakeFault::TooBig);
+        }
+        Ok(Some(Self {
+            opcode,
+            mask_at,
+            length,
+        }))
     }
-    if !is_control && payload > most as u64 {
-        return Err(IntakeFault::TooBig);
+
+    /// Whether all of the frame is here.
+    fn is_complete(self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 >= (self.mask_at + Self::MASK) as u64 + self.length
     }
-    const MASK: u64 = 4;
-    Ok(bytes.len() as u64 >= header + MASK + payload)
+
+    /// The mask, once it is here, and what is here of the masked payload.
+    fn payload(self, bytes: &[u8]) -> Option<([u8; 4], &[u8])> {
+        let (mask, payload) = bytes.get(self.mask_at..)?.split_first_chunk()?;
+        Some((*mask, payload))
+    }
 }
 
 fn close(payload: &[u8]) -> Result<Incoming, IntakeFault> {

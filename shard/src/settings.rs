@@ -38,6 +38,8 @@ pub struct ShardSettings {
     /// What each tier is promised of deliveries, in the order of the configuration: those that
     /// take longer are counted as late. A tier that is not listed is promised nothing.
     pub promised_delivery: Vec<Duration>,
+    /// Largest message on the echo endpoint, bytes.
+    pub echo_message_bytes: usize,
     /// Subscribers of events, who have bounds of their own.
     pub subscribers: SubscriberSettings,
 }
@@ -90,6 +92,7 @@ impl Default for ShardSettings {
             rpc_wait: Duration::from_secs(15),
             rpc_open_calls: 256,
             rpc_methods: 1024,
+            echo_message_bytes: 16 << 20,
             subscribers: SubscriberSettings::default(),
             promised_delivery: Vec::new(),
         }

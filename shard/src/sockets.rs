@@ -5,6 +5,7 @@
 //! from another thread. It knows owners only as numbers: what a message means is not its business.
 
 mod closing;
+mod echo;
 mod flushing;
 mod polling;
 mod reading;
@@ -118,6 +119,21 @@ impl Bounds {
         }
     }
 
+    /// As for users, but for the size of messages.
+    fn of_echo(settings: &ShardSettings) -> Self {
+        let message_bytes = settings.echo_message_bytes;
+        let of_users = Self::of_users(settings);
+        Self {
+            outbox: OutboxLimits {
+                // Another answer behind one that is on its way.
+                bytes: of_users.outbox.bytes.max(2 * message_bytes),
+                ..of_users.outbox
+            },
+            message_bytes,
+            ..of_users
+        }
+    }
+
     fn of_subscribers(settings: &SubscriberSettings) -> Self {
         Self {
             outbox: OutboxLimits {
@@ -153,6 +169,7 @@ pub struct Sockets {
     /// What connections of users may use, and what subscribers may.
     of_users: Bounds,
     of_subscribers: Bounds,
+    of_echo: Bounds,
     frames_per_second: u32,
     frame_burst: u16,
     mounts: Vec<MountClock>,
@@ -199,6 +216,7 @@ impl Sockets {
             joined: Vec::new(),
             of_users: Bounds::of_users(settings),
             of_subscribers: Bounds::of_subscribers(&settings.subscribers),
+            of_echo: Bounds::of_echo(settings),
             frames_per_second: settings.frames_per_second,
             frame_burst: u16::try_from(settings.frame_burst).unwrap_or(u16::MAX),
             mounts: mounts.iter().map(MountClock::of).collect(),
@@ -316,11 +334,13 @@ impl Sockets {
     /// Hands a frame to a connection that has an outbox.
     fn post_behind(&mut self, token: SlotToken, frame: FrameRef) -> bool {
         let (of_users, of_subscribers) = (self.of_users.outbox, self.of_subscribers.outbox);
+        let of_echo = self.of_echo.outbox;
         let Some(slot) = self.table.get_mut(token) else {
             return false;
         };
         let limits = match slot.owner() {
             Owner::Subscriber => of_subscribers,
+            Owner::Echo => of_echo,
             _ => of_users,
         };
         let Some(outbox) = &mut slot.outbox else {
@@ -357,6 +377,7 @@ impl Sockets {
     fn bounds(&self, owner: Owner) -> &Bounds {
         match owner {
             Owner::Subscriber => &self.of_subscribers,
+            Owner::Echo => &self.of_echo,
             Owner::Shard(_) | Owner::Lobby | Owner::Leaving => &self.of_users,
         }
     }

@@ -56,6 +56,8 @@ pub enum Owner {
     Lobby,
     /// Nobody's shard: it subscribes to a tenant's events.
     Subscriber,
+    /// Nobody's: what it says is sent back, for conformance tests.
+    Echo,
     /// Nobody any more: its close frame is on the way.
     Leaving,
 }
@@ -115,6 +117,7 @@ impl Flags {
 const OWNER_LOBBY: u32 = u32::MAX;
 const OWNER_LEAVING: u32 = u32::MAX - 1;
 const OWNER_SUBSCRIBER: u32 = u32::MAX - 2;
+const OWNER_ECHO: u32 = u32::MAX - 3;
 
 impl Slot {
     /// A slot for a fresh socket.
@@ -213,6 +216,7 @@ impl Slot {
             OWNER_LOBBY => Owner::Lobby,
             OWNER_LEAVING => Owner::Leaving,
             OWNER_SUBSCRIBER => Owner::Subscriber,
+            OWNER_ECHO => Owner::Echo,
             shard => Owner::Shard(shard),
         }
     }
@@ -223,6 +227,7 @@ impl Slot {
             Owner::Lobby => OWNER_LOBBY,
             Owner::Leaving => OWNER_LEAVING,
             Owner::Subscriber => OWNER_SUBSCRIBER,
+            Owner::Echo => OWNER_ECHO,
             Owner::Shard(shard) => shard,
         };
     }

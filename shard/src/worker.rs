@@ -6,12 +6,14 @@
 
 mod admin;
 mod admission;
+mod echo;
 mod guests;
 mod routing;
 mod socket_io;
 mod subscribers;
 mod turn_loop;
 
+use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -20,6 +22,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Addr};
+use ahash::AHashMap;
 use dormouse_protocol::{CloseCode, Labels};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -83,6 +86,8 @@ pub struct Worker {
     events: RefCell<VecDeque<Arc<Event>>>,
     /// Subscribers whose replay goes on when their sockets have taken the last page.
     replaying: RefCell<Vec<SlotToken>>,
+    /// What connections of the echo endpoint give back at their end.
+    echoes: RefCell<AHashMap<SlotToken, Box<dyn Any + Send>>>,
     counters: RefCell<ShardCounters>,
     /// Tells the loop that there is something to flush.
     posted: Notify,

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::application::Application;
-use crate::arrival::{Arrival, Gate, Newcomer, TokenHash, short_hash};
+use crate::arrival::{Arrival, Gate, NewEcho, Newcomer, TokenHash, short_hash};
 use crate::bus::{Bus, LocalBus};
 use crate::command::{Audience, Command, HubShare, ShardQuery, UserReport};
 use crate::event::Event;
@@ -167,6 +167,13 @@ impl Workers {
         let [first, ..] = *newcomer.slot.id.as_bytes();
         let worker = usize::from(first) % self.count();
         self.send(worker, Command::Subscribe(Box::new(newcomer)));
+    }
+
+    /// Takes in a socket whose messages are sent back.
+    pub fn echo(&self, newcomer: NewEcho) {
+        let [first, ..] = *newcomer.slot.id.as_bytes();
+        let worker = usize::from(first) % self.count();
+        self.send(worker, Command::Echo(Box::new(newcomer)));
     }
 
     /// Hands events to their subscribers on all workers. Whoever calls keeps the order of the

@@ -266,6 +266,22 @@ fn issuers_have_names_of_their_own() {
 }
 
 #[test]
+fn the_echo_is_for_loopback_addresses() {
+    let echo = ("DEBUG__ECHO", "true");
+    assert!(from_env(&[echo]).unwrap().settings.debug.echo);
+    let secret = ("AUTH__SECRET", SECRET);
+    for name in ["LISTEN", "ADMIN__LISTEN"] {
+        assert_fault(
+            from_env(&[echo, secret, (name, "0.0.0.0:1")]),
+            &[
+                "other machines can reach 0.0.0.0:1, and debug.echo",
+                "set debug.echo to false",
+            ],
+        );
+    }
+}
+
+#[test]
 fn rules_wait_until_the_whole_file_can_be_read() {
     // The secret may stand in the line that is broken.
     let broken = b"listen = [\"0.0.0.0:80\"]\n[auth]\nsecret = \"unfinished\n";

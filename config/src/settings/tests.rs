@@ -204,6 +204,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("metrics.busiest_users", &["0", "1000"], &["1001"]),
     ("metrics.access", &["open", "admin"], &["all"]),
     ("debug.echo", &["true", "false"], &["yes", "1", ""]),
+    ("debug.echo_message", &["1 KiB", "256 MiB"], &["1023", "257MiB"]),
 ];
 
 #[test]

@@ -30,10 +30,18 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Incoming>, IntakeFault> {
-    let (mut bytes, mut message) = (BytesMut::from(bytes), None);
+    read_in(&[bytes], false)
+}
+
+/// Reads bytes that come in these pieces.
+fn read_in(pieces: &[&[u8]], keeps_binary: bool) -> Result<Vec<Incoming>, IntakeFault> {
+    let (mut bytes, mut ahead, mut message) = (BytesMut::new(), Ahead::default(), None);
     let mut all = Vec::new();
-    while let Some(incoming) = next(&mut bytes, &mut message, MOST, false)? {
-        all.push(incoming);
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+        while let Some(incoming) = next(&mut bytes, &mut ahead, &mut message, MOST, keeps_binary)? {
+            all.push(incoming);
+        }
     }
     Ok(all)
 }
@@ -173,6 +181,68 @@ fn a_character_may_be_split_between_fragments() {
 }
 
 #[test]
+fn what_is_no_text_is_refused_before_its_frame_ends() {
+    let bad = "κόσμε\u{7ff}".as_bytes();
+    for sequence in [&[0xed, 0xa0][..], &[0xf4, 0x90], &[0xc0], &[0x80], &[0xff]] {
+        // Many more bytes are announced than come.
+        let mut whole = bad.to_vec();
+        whole.extend_from_slice(sequence);
+        let refused = whole.len();
+        whole.resize(refused + 100, b'x');
+        let begin = |first: u8| frame(first, &whole)[..6 + refused].to_vec();
+        let texts = [begin(0x81), begin(0x01), begin(0x82)];
+        for (index, bytes) in texts.iter().enumerate() {
+            assert_eq!(read(bytes), Err(IntakeFault::Utf8), "{index} {sequence:?}");
+            let singly: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(read_in(&singly, false), Err(IntakeFault::Utf8));
+            let before = &singly[..singly.len() - 1];
+            assert_eq!(read_in(before, false), Ok(vec![]), "not before it is wrong");
+        }
+        assert_eq!(read_in(&[&texts[2]], true), Ok(vec![]), "binary is kept");
+        let [first, begun] = [frame(0x02, b"a"), begin(0x80)];
+        assert_eq!(
+            read_in(&[&first, &begun], true),
+            Ok(vec![Incoming::Fragment]),
+            "as are its fragments"
+        );
+    }
+}
+
+#[test]
+fn a_character_may_be_split_between_fragments_and_reads() {
+    let text = "é€😀".repeat(20);
+    for cut in 1..text.len() {
+        let (first, second) = text.as_bytes().split_at(cut);
+        let bytes = [frame(0x01, first), frame(0x80, second)].concat();
+        let singly: Vec<&[u8]> = bytes.chunks(1).collect();
+        let expected = Ok(vec![Incoming::Fragment, message(&text)]);
+        assert_eq!(read_in(&singly, false), expected, "{cut}");
+    }
+    // The second half of a character never comes.
+    let cut = [
+        frame(0x01, &[0xe2, 0x82]),
+        frame(0x80, b"x and more")[..7].to_vec(),
+    ];
+    let pieces: Vec<&[u8]> = cut.iter().map(Vec::as_slice).collect();
+    assert_eq!(read_in(&pieces, false), Err(IntakeFault::Utf8));
+}
+
+#[test]
+fn long_texts_are_looked_at_in_blocks() {
+    // Over the bound of these tests: blocks end within characters.
+    let text = "x€".repeat(2000);
+    let bytes = frame(0x81, text.as_bytes());
+    let (mut ahead, mask) = (Ahead::default(), [1, 2, 3, 4]);
+    for end in [10, 2000, 2001, 5000, 7999] {
+        ahead.look(&bytes[8..8 + end], mask).unwrap();
+        assert_eq!(ahead.seen, end);
+    }
+    let mut wrong = bytes[8..].to_vec();
+    wrong[7999] ^= 0x40;
+    assert_eq!(ahead.look(&wrong, mask), Err(IntakeFault::Utf8));
+}
+
+#[test]
 fn close_codes_are_echoed_when_legal() {
     assert_eq!(read(&frame(0x88, b"")), Ok(vec![Incoming::Close(None)]));
     assert_eq!(
@@ -209,8 +279,14 @@ proptest! {
         let (mut partial, mut read) = (Partial::default(), Vec::new());
         for piece in wire.chunks(cut) {
             partial.frame.extend_from_slice(piece);
-            while let Some(incoming) =
-                next(&mut partial.frame, &mut partial.message, MOST, false).unwrap()
+            while let Some(incoming) = next(
+                &mut partial.frame,
+                &mut partial.ahead,
+                &mut partial.message,
+                MOST,
+                false,
+            )
+            .unwrap()
             {
                 if incoming != Incoming::Fragment {
                     read.push(incoming);

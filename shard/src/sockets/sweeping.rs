@@ -41,7 +41,7 @@ impl Sockets {
             }
             let owner = slot.owner();
             // The lobby has a deadline of its own, and a leaving connection another.
-            if !matches!(owner, Owner::Shard(_) | Owner::Subscriber) {
+            if matches!(owner, Owner::Lobby | Owner::Leaving) {
                 continue;
             }
             let bounds = *self.bounds(owner);

@@ -34,6 +34,7 @@ impl Worker {
             subscribers: Default::default(),
             events: Default::default(),
             replaying: Default::default(),
+            echoes: Default::default(),
             counters: Default::default(),
             posted: Default::default(),
             draining: Default::default(),
@@ -187,7 +188,7 @@ impl Worker {
                         self.hear_subscriber(token, text);
                     }
                 }
-                Owner::Leaving => {}
+                Owner::Echo | Owner::Leaving => {}
             }
         }
         saw_all
@@ -206,6 +207,7 @@ impl Worker {
                 }
                 Owner::Lobby => self.left_lobby(ended.token),
                 Owner::Subscriber => self.subscribers.borrow_mut().leave(ended.token),
+                Owner::Echo => drop(self.echoes.borrow_mut().remove(&ended.token)),
                 Owner::Leaving => {}
             }
         }
@@ -221,6 +223,7 @@ impl Worker {
             } => self.attach_sibling(arrival, number, tier),
             Command::Wait(newcomer) => self.wait(*newcomer),
             Command::Subscribe(newcomer) => self.admit_subscriber(*newcomer),
+            Command::Echo(newcomer) => self.admit_echo(*newcomer),
             Command::SubscriberVerified(token, verdict) => {
                 self.subscriber_verified(token, verdict);
             }

@@ -7,6 +7,7 @@ mod support;
 mod admission;
 mod arbiters;
 mod closing;
+mod echo;
 mod hub;
 mod lobby;
 mod model;

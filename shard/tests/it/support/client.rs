@@ -20,6 +20,8 @@ pub const ACCEPT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 pub enum Seen {
     /// A text message.
     Text(String),
+    /// A binary message.
+    Binary(Vec<u8>),
     /// A protocol ping.
     Ping,
     /// A protocol pong with its payload.
@@ -238,6 +240,7 @@ impl Client {
         let payload = payload.unwrap_or_default().to_vec();
         Some(match opcode {
             OpCode::Text => Seen::Text(String::from_utf8(payload).unwrap()),
+            OpCode::Binary => Seen::Binary(payload),
             OpCode::Ping => Seen::Ping,
             OpCode::Pong => Seen::Pong(payload),
             OpCode::Close => match payload.split_first_chunk::<2>() {
