@@ -1,17 +1,7 @@
-//! Values of settings, as the environment and flags give them.
+//! See `checks/config_file.rs`.
 #![no_main]
 
-use dormouse_config::Loader;
-use libfuzzer_sys::fuzz_target;
+#[path = "../checks/config_file.rs"]
+mod config_file;
 
-fuzz_target!(|input: (String, String, String, String)| {
-    let (name, value, key, text) = input;
-    let loaded = Loader::new()
-        .environment([(format!("DORMOUSE_{name}"), value)])
-        .flag(key, text)
-        .load();
-    match loaded {
-        Ok(loaded) => drop(loaded.show()),
-        Err(err) => assert!(!err.to_string().is_empty()),
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| config_file::check(input));

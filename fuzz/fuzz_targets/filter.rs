@@ -1,11 +1,7 @@
-//! Filters of broadcasts.
+//! See `checks/filter.rs`.
 #![no_main]
 
-use dormouse_protocol::Filter;
-use libfuzzer_sys::fuzz_target;
+#[path = "../checks/filter.rs"]
+mod filter;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) {
-        let _ = Filter::from_json(&value);
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| filter::check(input));
