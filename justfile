@@ -63,9 +63,6 @@ docs-check *pages:
 proxies-check:
     deploy/check-proxies.mjs
 
-# Check licences, advisories and sources of the dependencies (needs cargo-deny).
-deny:
-    cargo deny --workspace check --hide-inclusion-graph
 # Check licences, advisories and sources of the dependencies.
 deny *args:
     scripts/deny {{ args }}
