@@ -286,3 +286,23 @@ fn writes_of_both_kinds_are_done_in_their_order() {
     assert_eq!(store.load(&name).unwrap(), [[49_u8]]);
     assert_eq!(store.tiers().unwrap()["alice"], "40");
 }
+
+#[test]
+fn pages_that_cannot_be_read_end_the_reading_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = SledBackend::open(folder.path(), 1 << 16).unwrap();
+    let changes = (0..4_000_u32).map(|number| {
+        let key = number.to_be_bytes().to_vec();
+        (key, Some(vec![7; 500]))
+    });
+    backend.apply(changes.collect()).unwrap();
+    // What is not in the cache has to be read from here.
+    let file = folder.path().join("db");
+    let length = std::fs::metadata(&file).unwrap().len();
+    let garbage = vec![0xa5; usize::try_from(length / 2).unwrap()];
+    let db = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&db, &garbage, length / 4).unwrap();
+    assert!(backend.scan(&[]).is_err(), "the damage is seen");
+    let kept = backend.scan(&[]).unwrap();
+    assert!(kept.len() < 4_000, "{}", kept.len());
+}
