@@ -25,6 +25,7 @@ mod handshake;
 mod happy_client;
 mod presence;
 mod program_account;
+mod program_db;
 mod program_doctor;
 mod program_settings;
 mod program_start;

@@ -24,6 +24,8 @@ fn write(key: &str, value: Value, version: i64) -> Value {
 on_both_servers! {
     async fn a_key_lives_through_its_versions(server) {
         let mut other = server.connect("alice", "").await;
+        let agent = "clientType=session-scoped&sessionId=s";
+        let mut agent = server.connect("alice", agent).await;
         let put = async |value: Value, version: i64| {
             let answer = server
                 .mutate(json!([write("k", value, version)]))
@@ -36,7 +38,10 @@ on_both_servers! {
         assert_eq!(put(json!("YQ"), -1).await, 1);
         let body =
             json!({"t": "kv-batch-update", "changes": [{"key": "k", "value": "YQ==", "version": 1}]});
-        assert_eq!(other.json().await["data"]["body"], body);
+        // Told to everyone, whatever their type.
+        for client in [&mut other, &mut agent] {
+            assert_eq!(client.json().await["data"]["body"], body);
+        }
         assert_eq!(
             server.value("k").await.ok(),
             json!({"key": "k", "value": "YQ==", "version": 1})

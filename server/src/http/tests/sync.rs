@@ -9,6 +9,7 @@ use super::server::{TestServer, on_both_servers};
 mod access_keys;
 mod artifacts;
 mod attachments;
+mod lengths;
 mod machines;
 mod message_batches;
 mod messages;
@@ -123,6 +124,43 @@ async fn a_database_that_is_gone_answers_503_and_sockets_stay() {
     // Never an error, whatever is wrong.
     let limits = server.get(ALICE, "/v1/usage/limits").await.ok();
     assert_eq!(limits["limitsAvailable"], false);
+    for (event, data, failed) in [
+        (
+            "update-metadata",
+            json!({ "sid": "s", "metadata": "m", "expectedVersion": 1 }),
+            json!({ "result": "error", "message": "the database is not available; try again" }),
+        ),
+        (
+            "message",
+            json!({ "sid": "s", "message": "c" }),
+            json!({ "ok": false, "error": "the database is not available; try again" }),
+        ),
+        (
+            "request-updates-since",
+            json!({ "sessions": 0, "machines": 0, "artifacts": 0 }),
+            json!({ "success": false, "error": "the database is not available; try again" }),
+        ),
+    ] {
+        let request = json!({ "event": event, "ackId": "1", "data": data });
+        socket.say(&request.to_string()).await;
+        let answer = socket.json().await;
+        assert_eq!(answer["ack"], failed, "{event}");
+    }
+    // What does not need it goes on: a machine's presence is told, though it is not stored.
+    let machine = server
+        .connect(ALICE, "clientType=machine-scoped&machineId=m")
+        .await;
+    for kind in ["machine-status", "machine-activity"] {
+        let frame = socket.json().await;
+        assert_eq!(
+            (&frame["event"], &frame["data"]["type"]),
+            (&json!("ephemeral"), &json!(kind))
+        );
+    }
+    drop(machine);
+    for kind in ["machine-status", "machine-activity"] {
+        assert_eq!(socket.json().await["data"]["type"], kind);
+    }
     socket.has_nothing().await;
     server.stop().await;
 }

@@ -93,6 +93,7 @@ on_both_databases! {
     async fn a_machine_gives_signs_of_life(test) {
         let api = Api::new(test);
         api.machine(ALICE, "m").await;
+        let before = api.stored_machine(ALICE, "m").await;
         let first = now() - 500;
         for at in [first, first + 1] {
             let data = json!({ "machineId": "m", "time": at });
@@ -108,6 +109,9 @@ on_both_databases! {
         }
         let stored = api.stored_machine(ALICE, "m").await;
         assert_eq!((stored.active, stored.active_at), (true, first));
+        let unchanged = |machine: &machines::Machine| (machine.seq, machine.metadata_version);
+        assert_eq!(unchanged(&stored), unchanged(&before));
+        assert_eq!(api.seq(ALICE).await, 1, "a sign of life is no change");
         for bad in [
             json!({ "machineId": "m" }),
             json!({ "machineId": "unknown", "time": first }),
