@@ -14,6 +14,7 @@ on_both_servers! {
         let key = json!({ "key": "k", "value": "YQ==", "version": -1 });
         let body = json!({ "mutations": [key] });
         server.send(ALICE, "POST", "/v1/kv", body).await.ok();
+        let session = id.clone();
         let filled = server.state().database.write(async move |tx| {
             let now = unix_ms();
             let n = format!(
@@ -28,7 +29,7 @@ on_both_servers! {
                 ),
                 format!(
                     "INSERT INTO messages (id, session_id, seq, created_at, content) \
-                     SELECT 'm' || i, '{id}', i, {now}, '1' FROM n"
+                     SELECT 'm' || i, '{session}', i, {now}, '1' FROM n"
                 ),
                 format!(
                     "INSERT INTO machines (account_id, id, metadata_version, daemon_state_version, \
