@@ -1,6 +1,6 @@
 //! What permessage-deflate (RFC 7692) would cost and save without context takeover: processor time
 //! for each broadcast that is compressed once, bytes that go to each recipient, memory of what
-//! compresses. The figures of ADR 8 come from here:
+//! compresses. The figures of ADR 9 come from here:
 //!
 //! ```sh
 //! cargo run --release -p dormouse-bench --example deflate_cost > docs/conformance/deflate.json

@@ -117,6 +117,7 @@ impl DashboardGate {
                 machine_id: None,
             },
             rooms: joined,
+            is_foreground: false,
             auth_state: match identity {
                 Some(_) => AuthState::Authenticated,
                 None => AuthState::Anonymous,
