@@ -29,8 +29,9 @@ const BUILT_IN: [(&str, &str); 7] = [
 /// Other names of modes, as the load-test documents spell them.
 const ALIASES: [(&str, &str); 1] = [("spikeExtreme", "spike-extreme")];
 
-/// Most connections that can be asked for.
-const MOST_CONNECTIONS: usize = 1_000_000;
+/// Most connections that are reckoned with. Fewer may still be too many: for the limit of open
+/// files, which says so itself.
+const MOST_CONNECTIONS: usize = 1_000_000_000_000;
 
 /// What each connection and the broadcaster do during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +205,7 @@ impl Mode {
         match over.connections {
             Some(0) => return Err(refuse("at least one connection is needed")),
             Some(count) if count > MOST_CONNECTIONS => {
-                return Err(refuse("at most a million connections can be asked for"));
+                return Err(refuse("that many connections cannot be reckoned with"));
             }
             _ => {}
         }
