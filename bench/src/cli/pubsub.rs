@@ -71,9 +71,14 @@ pub fn run(args: PubsubArgs) -> Result<u8, Failure> {
         return Err(usage("--publishers must be at least 1"));
     }
     let is_rate = |rate: &f64| rate.is_finite() && (0.001..=1e6).contains(rate);
-    if !is_rate(&settings.messages_per_second) || !args.steps.iter().all(is_rate) {
+    if !is_rate(&settings.messages_per_second) {
         return Err(usage(
-            "--messages-per-second and --steps must be numbers above 0, such as 500",
+            "--messages-per-second must be a number above 0 and at most a million, such as 500",
+        ));
+    }
+    if !args.steps.iter().all(is_rate) {
+        return Err(usage(
+            "--steps must be numbers above 0 and at most a million, such as 500,1000",
         ));
     }
     let steps = args.steps;

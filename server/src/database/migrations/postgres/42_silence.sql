@@ -1,3 +1,3 @@
 -- What is active, by its last sign of life: to find what is silent.
-CREATE INDEX sessions_active ON sessions (last_active_at) WHERE active = 1;
-CREATE INDEX machines_active ON machines (last_active_at) WHERE active = 1;
+CREATE INDEX sessions_silence ON sessions (last_active_at) WHERE active = 1;
+CREATE INDEX machines_silence ON machines (last_active_at) WHERE active = 1;
