@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ISSUER_KEY: &str = "a key of the trials alone, never to be used elsewhere";
 /// Most bytes of the server's log that are kept.
 const LOG: usize = 1 << 20;
+/// In the path of every file of the database.
+const DATABASE: &str = "/dormouse.db";
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -122,7 +124,7 @@ impl Launch {
                 }
             });
         }
-        if let Some(mut stderr) = child.stderr.take() {
+        let told = child.stderr.take().map(|mut stderr| {
             let log = log.clone();
             std::thread::spawn(move || {
                 let mut chunk = [0; 4096];
@@ -134,8 +136,8 @@ impl Launch {
                         ));
                     }
                 }
-            });
-        }
+            })
+        });
         let address =
             tokio::task::spawn_blocking(move || listening.recv_timeout(PATIENCE).ok().flatten());
         let mut server = TrialServer {
@@ -145,9 +147,13 @@ impl Launch {
             log,
         };
         let Some(address): Option<SocketAddr> = address.await.ok().flatten() else {
+            server.kill().await?;
+            // Its last words end with it.
+            if let Some(told) = told {
+                let _ = tokio::task::spawn_blocking(move || told.join()).await;
+            }
             let log = server.log();
             let last = log.lines().last().unwrap_or("it says nothing").to_owned();
-            server.kill().await?;
             return Err(broken("the server does not serve", last));
         };
         server.address = address;
@@ -230,25 +236,32 @@ impl TrialServer {
         procfs::memory(self.id()).ok().map(|memory| memory.resident)
     }
 
-    /// Open descriptors.
+    /// Open descriptors, all but those of the database: its readers open it when there is something
+    /// to read, whoever is connected, and a setting bounds them.
     pub fn descriptors(&self) -> Option<u64> {
-        procfs::open_files(self.id()).ok()
+        let open = procfs::open_files(self.id()).ok()?;
+        let links = self.links();
+        let of_database = links.filter(|link| link.contains(DATABASE)).count();
+        Some(open.saturating_sub(of_database as u64))
     }
 
     /// What its descriptors are: how many of each kind, or of each file.
     pub fn descriptor_kinds(&self) -> BTreeMap<String, u64> {
         let mut kinds = BTreeMap::new();
-        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.id()));
-        for file in folder.into_iter().flatten().flatten() {
-            // One that was closed between the two readings.
-            let Ok(link) = std::fs::read_link(file.path()) else {
-                continue;
-            };
-            let link = link.display().to_string();
+        for link in self.links().filter(|link| !link.contains(DATABASE)) {
             let kind = link.split(":[").next().unwrap_or(&link).to_owned();
             *kinds.entry(kind).or_default() += 1;
         }
         kinds
+    }
+
+    /// What its descriptors refer to. One that is closed between the two readings is left out.
+    fn links(&self) -> impl Iterator<Item = String> {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.id()));
+        let files = folder.into_iter().flatten().flatten();
+        files
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+            .map(|link| link.display().to_string())
     }
 
     /// The process id in the form of system calls.

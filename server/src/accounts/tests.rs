@@ -181,7 +181,7 @@ on_both_databases! {
             response: format!("for {account}"),
         };
         let none = pairing::answer(database, Kind::Terminal, key(1), answer("alice")).await;
-        assert!(matches!(none, Err(AccountError::NotFound(_))));
+        assert!(matches!(none, Err(AccountError::RequestNotFound)));
         pairing::create(database, Kind::Terminal, key(1), true).await.unwrap();
         // Another call, and a device with the same key, change nothing.
         pairing::create(database, Kind::Terminal, key(1), false).await.unwrap();

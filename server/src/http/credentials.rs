@@ -52,7 +52,7 @@ fn user(request: &HttpRequest) -> Result<Identity, ApiError> {
 
 fn admin(request: &HttpRequest) -> Result<Identity, ApiError> {
     let state = state(request)?;
-    let token = token(request)?;
+    let token = token(request).map_err(|_| token_needed())?;
     state
         .verifier
         .verify_admin(token, unix_ms())
@@ -78,13 +78,15 @@ fn state(request: &HttpRequest) -> Result<&AppState, ApiError> {
 pub(super) fn token(request: &HttpRequest) -> Result<&str, ApiError> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     match (values.next(), values.next()) {
-        (Some(value), None) => bearer::parse(value.as_bytes()).ok(),
-        _ => None,
-    }
-    .ok_or_else(|| {
         // The text that clients of this protocol know; `WWW-Authenticate` says what to send.
-        ApiError::unauthorized("Missing authorization header")
-    })
+        (None, _) => Err(ApiError::unauthorized("Missing authorization header")),
+        (Some(value), None) => bearer::parse(value.as_bytes()).map_err(|_| token_needed()),
+        _ => Err(token_needed()),
+    }
+}
+
+fn token_needed() -> ApiError {
+    ApiError::unauthorized("a token is needed: send one header `Authorization: Bearer <token>`")
 }
 
 pub(super) fn bad_token() -> ApiError {
