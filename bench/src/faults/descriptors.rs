@@ -40,7 +40,7 @@ async fn run(plan: &FaultPlan, checks: &mut Checks) -> Result<Done, Failure> {
         extra.push(connected.map_err(|err| broken("one too many", err))?);
     }
     let exhausted = eventually(Duration::from_secs(30), async || {
-        server.descriptors().filter(|open| *open >= LIMIT - 1)
+        server.open_files().filter(|open| *open >= LIMIT - 1)
     })
     .await;
     witnesses.talk(Seat::Attacked);

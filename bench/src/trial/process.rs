@@ -236,10 +236,15 @@ impl TrialServer {
         procfs::memory(self.id()).ok().map(|memory| memory.resident)
     }
 
+    /// Open descriptors.
+    pub fn open_files(&self) -> Option<u64> {
+        procfs::open_files(self.id()).ok()
+    }
+
     /// Open descriptors, all but those of the database: its readers open it when there is something
     /// to read, whoever is connected, and a setting bounds them.
     pub fn descriptors(&self) -> Option<u64> {
-        let open = procfs::open_files(self.id()).ok()?;
+        let open = self.open_files()?;
         let links = self.links();
         let of_database = links.filter(|link| link.contains(DATABASE)).count();
         Some(open.saturating_sub(of_database as u64))
