@@ -1,7 +1,12 @@
 //! The inputs that fuzzing started from or found go through the same checks as under the fuzzer
-//! (see `fuzz/README.md`), in every run of the tests.
+//! (see `fuzz/README.md`), in every run of the tests: as they are, and changed at random.
 
 use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any};
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, TestRunner};
 
 macro_rules! corpora {
     ($($target:ident $path:literal)*) => {$(
@@ -16,6 +21,13 @@ macro_rules! corpora {
             $(#[test]
             fn $target() {
                 super::feed(stringify!($target), super::$target::check);
+            })*
+        }
+
+        mod each_changed {
+            $(#[test]
+            fn $target() {
+                super::feed_changed(stringify!($target), super::$target::check);
             })*
         }
     };
@@ -40,17 +52,62 @@ fn fuzz() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz"))
 }
 
+/// Inputs that are made of a target's.
+const CHANGED: u32 = 2_000;
+
+fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
+    let files = std::fs::read_dir(fuzz().join("corpus").join(target)).unwrap();
+    let inputs: Vec<_> = files
+        .map(|file| {
+            let path = file.unwrap().path();
+            (path.display().to_string(), std::fs::read(path).unwrap())
+        })
+        .collect();
+    assert!(inputs.len() >= 10, "only {} for {target}", inputs.len());
+    inputs
+}
+
 fn feed(target: &str, check: fn(&[u8])) {
-    let mut fed = 0;
-    for file in std::fs::read_dir(fuzz().join("corpus").join(target)).unwrap() {
-        let path = file.unwrap().path();
-        let input = std::fs::read(&path).unwrap();
+    for (path, input) in inputs(target) {
         // What a failing check says does not name its input.
         let checked = std::panic::catch_unwind(|| check(&input));
-        assert!(checked.is_ok(), "fails for {}", path.display());
-        fed += 1;
+        assert!(checked.is_ok(), "fails for {path}");
     }
-    assert!(fed >= 10, "only {fed} inputs for {target}");
+}
+
+/// The beginning of one input and the end of another, with a few bytes replaced by others.
+fn changed(inputs: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let edit = (any::<Index>(), 0..5_usize, vec(any::<u8>(), 0..5));
+    let parts = (
+        select(inputs.clone()),
+        select(inputs),
+        any::<(Index, Index)>(),
+    );
+    (parts, vec(edit, 0..6)).prop_map(|((mut input, other, (head, tail)), edits)| {
+        input.truncate(head.index(input.len() + 1));
+        input.extend_from_slice(&other[tail.index(other.len() + 1)..]);
+        for (place, removed, added) in edits {
+            let from = place.index(input.len() + 1);
+            let to = input.len().min(from + removed);
+            input.splice(from..to, added);
+        }
+        input
+    })
+}
+
+fn feed_changed(target: &str, check: fn(&[u8])) {
+    let inputs = inputs(target).into_iter().map(|(_, input)| input);
+    let config = Config {
+        cases: CHANGED,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&changed(inputs.collect()), |input| {
+            check(&input);
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]
