@@ -36,8 +36,9 @@ pub enum Phase {
 /// Pages are read and written one after the other until one shows the log's end. Then the
 /// subscriber's entries are put into the index, live events are held, and the log is read once
 /// more: an event that the index was too late for was stored before that read began, so the read
-/// sees it; one that is held is in the page too, or comes after it. So there is neither a gap nor a
-/// duplicate at the seam, whatever is published meanwhile.
+/// sees it; one that is held is in the page too, or comes after it. What the page holds may be told
+/// to the worker later still: a live subscriber is given nothing up to the page's end. So there is
+/// neither a gap nor a duplicate at the seam, whatever is published meanwhile.
 #[derive(Debug)]
 pub struct Replay {
     /// Where it began; as it was asked for.
@@ -60,8 +61,8 @@ pub struct Subscriber {
     pub channels: IndexSet<Pattern, RandomState>,
     /// Messages that wait.
     pub waiting: Vec<ByteString>,
-    /// Whether its frames carry cursors.
-    pub wants_cursors: bool,
+    /// The last place that its replay, if it had one, has dealt with; its frames carry cursors then.
+    pub replayed_to: Option<u64>,
     /// The last turn of [`Subscribers::each_recipient`] that chose it.
     chosen_in: u64,
     /// Its place among the subscribers of the node.
@@ -86,7 +87,7 @@ impl Subscribers {
             phase: Phase::Verifying,
             channels: IndexSet::default(),
             waiting: Vec::new(),
-            wants_cursors: false,
+            replayed_to: None,
             chosen_in: 0,
             _permit: permit,
         });

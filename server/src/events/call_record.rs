@@ -17,6 +17,8 @@ const MAX_TEXT: usize = 128;
 const MAX_SECONDS: f64 = 31_536_000.0;
 /// Highest price that is believed.
 const MAX_MONEY: f64 = 1e9;
+/// The same in millionths.
+const MAX_MICROS: i64 = 1_000_000_000_000_000;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,7 +152,7 @@ impl CallRecord {
         let cost_micros = number("cost", MAX_MONEY).map_or_else(
             || {
                 let cost = i128::from(rate_micros) * i128::from(billable_duration) / 60;
-                i64::try_from(cost).unwrap_or(i64::MAX)
+                i64::try_from(cost).map_or(MAX_MICROS, |cost| cost.min(MAX_MICROS))
             },
             micros,
         );
@@ -179,7 +181,7 @@ fn whole(number: u64) -> i64 {
 }
 
 fn micros(money: f64) -> i64 {
-    // At most 1e15.
+    // At most MAX_MICROS.
     (money * 1e6).round() as i64
 }
 

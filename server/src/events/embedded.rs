@@ -30,7 +30,7 @@ pub struct EmbeddedBackbone {
     arrivals: Arc<Arrivals>,
     /// How long the state of a call is kept after its last event, ms.
     call_ttl_ms: u64,
-    /// The latest time in an event's id, Unix ms.
+    /// The latest time in an event's id, Unix ms; 0 until the log has been asked for it.
     latest_id_ms: Arc<AtomicU64>,
 }
 
@@ -104,7 +104,7 @@ type Step = (Option<CallStatus>, CallStatus);
 type Keyed = (usize, Arc<str>, Idempotency);
 
 /// Commits a group in one transaction; states of calls are kept for `ttl` ms. `latest` is the latest
-/// time in an event's id.
+/// time in an event's id, or 0 if nobody has looked yet.
 pub(super) async fn commit(
     database: &Database,
     submissions: Vec<Submission>,
@@ -140,6 +140,11 @@ impl Group {
         ttl: u64,
         latest: &AtomicU64,
     ) -> Result<Self, DatabaseError> {
+        // The clock may have stepped back while no process ran.
+        if latest.load(Ordering::Relaxed) == 0 {
+            let stored = stored_events::latest_id_ms(tx).await?;
+            latest.fetch_max(stored, Ordering::Relaxed);
+        }
         let calls = submissions.iter().flat_map(|submission| {
             let of_calls = submission
                 .events

@@ -19,6 +19,8 @@ use crate::database::{Database, DatabaseError};
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Verifications that are remembered at most.
 const MOST_REMEMBERED: usize = 10_000;
+/// Time between two changes of when a key was last used, ms.
+const USE_STEP_MS: i64 = 60_000;
 /// The id of keys from the settings.
 const STATIC: &str = "static";
 
@@ -279,7 +281,8 @@ impl KeyStore {
         }
     }
 
-    /// Writes down which keys were used since the last call.
+    /// Writes down which keys were used since the last call. What is kept of a key is right to the
+    /// minute, and so is changed once a minute at most (contract events.md section 2).
     ///
     /// # Errors
     /// Those of the database; then it is tried again by the next call.
@@ -292,11 +295,16 @@ impl KeyStore {
         let written = rows.clone();
         let writing = self.database.write(async move |tx| {
             for (id, at) in &written {
-                sqlx::query("UPDATE api_keys SET last_used_at = $1 WHERE id = $2")
-                    .bind(*at)
-                    .bind(id.to_string())
-                    .execute(tx.connection())
-                    .await?;
+                // A time ahead of the clock is of before the clock stepped back.
+                sqlx::query(
+                    "UPDATE api_keys SET last_used_at = $1 WHERE id = $2 \
+                     AND (last_used_at IS NULL OR last_used_at <= $3 OR last_used_at > $1)",
+                )
+                .bind(*at)
+                .bind(id.to_string())
+                .bind(at.saturating_sub(USE_STEP_MS))
+                .execute(tx.connection())
+                .await?;
             }
             Ok::<_, DatabaseError>(())
         });

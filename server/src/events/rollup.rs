@@ -150,8 +150,19 @@ pub async fn add(tx: &mut Tx, records: &[&CallRecord]) -> Result<(), DatabaseErr
 
 /// A statement that adds so many rows of sums to a table, by these columns.
 fn addition(table: &str, keys: &[&str], rows: usize) -> String {
-    let sums =
-        Sums::COLUMNS.map(|column| format!("{column} = {table}.{column} + excluded.{column}"));
+    let sums = Sums::COLUMNS.map(|column| {
+        let sum = format!("{table}.{column} + excluded.{column}");
+        // Prices are whatever publishers say. A sum that no longer fits would end all publishing.
+        if column == "cost_micros" {
+            let most = i64::MAX;
+            format!(
+                "{column} = CASE WHEN {table}.{column} > {most} - excluded.{column} \
+                 THEN {most} ELSE {sum} END"
+            )
+        } else {
+            format!("{column} = {sum}")
+        }
+    });
     format!(
         "INSERT INTO {table} ({keys}, {columns}) VALUES {values} \
          ON CONFLICT ({keys}) DO UPDATE SET {sums}",

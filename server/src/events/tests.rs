@@ -86,6 +86,15 @@ async fn number(database: &Database, query: &'static str) -> i64 {
     reading.await.unwrap()
 }
 
+/// Changes rows behind the server's back.
+async fn change(database: &Database, statement: &'static str) {
+    let writing = database.write(async move |tx| {
+        sqlx::query(statement).execute(tx.connection()).await?;
+        Ok::<_, DatabaseError>(())
+    });
+    writing.await.unwrap();
+}
+
 /// The names in a tenant's log after a place, and the head.
 async fn log(database: &Database, tenant: &str, after: u64) -> (Vec<(u64, String)>, u64) {
     let tenant: Arc<str> = tenant.into();

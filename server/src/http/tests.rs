@@ -21,6 +21,7 @@ mod bodies;
 mod client;
 mod connect;
 mod credentials;
+mod events;
 mod feed;
 mod kv;
 mod older_database;

@@ -1,9 +1,12 @@
 //! Who may do what on the event side (contract events.md sections 2 and 10).
 
+use dormouse_protocol::timestamp::parse_iso;
+use dormouse_server::events::keys::{self, NewKey};
+use dormouse_server::events::tenants;
 use reqwest::Method;
 use serde_json::{Map, json};
 
-use crate::support::events::{KEY, TENANT, get, post};
+use crate::support::events::{KEY, TENANT, get, post, subscribed};
 use crate::support::http::{self, Answer, send_with};
 use crate::support::{Builder, Server, eventually};
 
@@ -47,9 +50,14 @@ async fn without_a_good_credential_nothing_is_done() {
             ("UNAUTHORIZED", text)
         );
     }
-    // A good token that names no tenant opens nothing here.
-    let token = format!("Bearer {}", server.token("alice"));
-    assert_eq!(ask(&[("Authorization", &token)]).await.status, 401);
+    // A good token that names no tenant opens nothing here, nor does one of yesterday.
+    for token in [
+        server.token("alice"),
+        server.token_expired_for("alice", 86_400),
+    ] {
+        let token = format!("Bearer {token}");
+        assert_eq!(ask(&[("Authorization", &token)]).await.status, 401);
+    }
     for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
         assert_eq!(ask(&[(name, KEY)]).await.status, 200, "{name}");
     }
@@ -84,6 +92,18 @@ async fn a_token_with_a_tenant_is_a_credential() {
         .into_string();
     let answer = http::post(server.address, CALL, &token, &json!({})).await;
     assert_eq!(answer.json()["callState"]["tenantId"], "acme");
+    for (is_active, status) in [(false, 403), (true, 200)] {
+        let switching = server.state().database.write(async move |tx| {
+            tenants::ensure(tx, "acme").await?;
+            tenants::set_active(tx, "acme", is_active).await
+        });
+        switching.await.unwrap();
+        let answer = http::post(server.address, CALL, &token, &json!({})).await;
+        assert_eq!(answer.status, status);
+        if !is_active {
+            assert_eq!(message(&answer), "Tenant is not active");
+        }
+    }
     let admin = server.admin_token("root");
     let block = "/admin/v1/accounts/alice/block";
     let blocked = http::post(server.address, block, &admin, &json!({})).await;
@@ -126,6 +146,7 @@ async fn asserted_tenants_must_be_the_credentials() {
 #[tokio::test]
 async fn requests_without_a_good_key_are_counted_by_address_and_others_are_not() {
     let server = Server::with("events.unauthenticated_rate", "3").start();
+    let mut subscriber = subscribed(server.address, KEY, &["call.*"]).await;
     let mut statuses = Vec::new();
     for _ in 0..20 {
         statuses.push(get(server.address, METRICS, "nonsense").await.status);
@@ -149,9 +170,52 @@ async fn requests_without_a_good_key_are_counted_by_address_and_others_are_not()
     ] {
         assert!(refused.header(name).is_some(), "{name}");
     }
+    let reset = refused.header("x-ratelimit-reset").unwrap();
+    assert!(parse_iso(reset).unwrap() % 60_000 == 0, "{reset}");
     for _ in 0..20 {
         assert_eq!(get(server.address, METRICS, KEY).await.status, 200);
     }
+    // Nor are these asked how often they came.
+    for path in ["/health", "/health/live", "/health/ready", "/metrics"] {
+        let answer = http::get(server.address, path, None).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    post(server.address, CALL, KEY, &json!({})).await;
+    assert_eq!(subscriber.json().await["channel"], "call.started");
+}
+
+#[tokio::test]
+async fn a_key_has_its_own_limit() {
+    let server = Server::start();
+    let new = NewKey {
+        tenant: "acme".to_owned(),
+        name: "slow".to_owned(),
+        scopes: Vec::new(),
+        rate_limit: Some(2),
+        expires_at: None,
+    };
+    let making = server
+        .state()
+        .database
+        .write(async move |tx| keys::create(tx, &new).await);
+    let key = making.await.unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..7 {
+        answers.push(get(server.address, METRICS, &key).await);
+    }
+    // A minute may end meanwhile, but not three of them.
+    let admitted = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((2..=6).contains(&admitted), "{admitted}");
+    assert_eq!(answers[0].header("x-ratelimit-limit"), Some("2"));
+    let refused = answers.iter().find(|answer| answer.status != 200).unwrap();
+    assert_eq!(
+        (refused.status, &*code(refused)),
+        (429, "RATE_LIMIT_EXCEEDED")
+    );
+    assert!((1..=60).contains(&refused.json()["error"]["retryAfter"].as_u64().unwrap()));
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    // Another key is another count.
+    assert_eq!(get(server.address, METRICS, KEY).await.status, 200);
 }
 
 #[tokio::test]

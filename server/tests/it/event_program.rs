@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::support::events::{KEY, TENANT, get, handshake, subscribed, subscriber};
+use crate::support::events::{KEY, TENANT, get, handshake, post, subscribed, subscriber};
+use crate::support::http::send_with;
 use crate::support::process::{Dormouse, run_dormouse};
 use crate::support::{Client, eventually, within};
 
@@ -83,8 +85,7 @@ async fn a_suspended_tenant_is_refused() {
     let address = server.address();
     // Others may read the demo tenant.
     let headers = [("X-API-Key", KEY), ("X-Demo-Tenant-Id", "acme")];
-    let read =
-        crate::support::http::send_with(reqwest::Method::GET, address, METRICS, &headers, None);
+    let read = send_with(Method::GET, address, METRICS, &headers, None);
     assert_eq!(read.await.status, 200);
     let stats = get(address, "/api/v1/demo/stats", KEY).await.json();
     assert_eq!(
@@ -102,6 +103,66 @@ async fn a_suspended_tenant_is_refused() {
     );
     let mut client = Client::open(address, handshake(key)).await;
     assert_eq!(client.closed().await.0, 1008);
+}
+
+#[tokio::test]
+async fn the_demo_tenant_is_read_by_others_only_and_only_while_it_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run_dormouse(
+        folder.path(),
+        &["tenant", "create", "--id", "acme", "--slug", "demo"],
+    );
+    made.await;
+    let create = ["apikey", "create", "--tenant", "acme"];
+    let made = run_dormouse(folder.path(), &create).await.stdout;
+    let key = made.trim_end();
+    let server = Dormouse::serve(folder.path(), &[]).await;
+    let address = server.address();
+    let as_other = async |method: Method, path: &str| {
+        let headers = [("X-API-Key", KEY), ("X-Demo-Tenant-Id", "acme")];
+        let body = json!({});
+        let body = (method == Method::POST).then_some(&body);
+        let answer = send_with(method, address, path, &headers, body).await;
+        let code = answer.json()["error"]["code"].clone();
+        (answer.status, code)
+    };
+    let mismatch = (403, json!("TENANT_MISMATCH"));
+    assert_eq!(as_other(Method::GET, METRICS).await.0, 200);
+    for path in ["/api/v1/demo/events/call", "/api/v1/events"] {
+        assert_eq!(as_other(Method::POST, path).await, mismatch, "{path}");
+    }
+    let toggle = "/api/v1/demo/toggle";
+    let close = json!({"enabled": false});
+    let refused = post(address, toggle, KEY, &close).await;
+    assert_eq!(
+        (refused.status, refused.json()["error"]["code"].clone()),
+        mismatch
+    );
+    assert_eq!(post(address, toggle, key, &json!({})).await.status, 400);
+    let closed = post(address, toggle, key, &close).await.json();
+    assert_eq!(
+        closed,
+        json!({"enabled": false, "tenantId": "acme", "message": "Demo mode disabled"})
+    );
+    let status = get(address, "/api/v1/demo/status", KEY).await.json();
+    assert_eq!(status, json!({"enabled": false, "tenantId": "acme"}));
+    assert_eq!(as_other(Method::GET, METRICS).await, mismatch);
+    let stats = get(address, "/api/v1/demo/stats", KEY).await;
+    assert_eq!(stats.status, 404);
+    let data = json!({"callId": "c", "cost": 1.5, "buyerId": "b", "campaignId": "x"});
+    let event = json!({"event": "call.completed", "data": data});
+    assert_eq!(
+        post(address, "/api/v1/events", key, &event).await.status,
+        200
+    );
+    let stats = get(address, "/api/v1/demo/stats", key).await.json();
+    assert_eq!(
+        stats,
+        json!({
+            "calls": {"total": 1, "completed": 1, "completionRate": 1.0},
+            "publishers": 0, "buyers": 1, "campaigns": 1, "invoices": 0, "revenue": 1.5,
+        })
+    );
 }
 
 #[tokio::test]

@@ -91,6 +91,9 @@ async fn everything_of_a_demonstration_call_has_a_default() {
         assert_eq!(answer["event"], "call.started");
         assert!(answer["callId"].as_str().unwrap().starts_with("call_"));
     }
+    // Names of the other families are taken here too, and make the call.
+    let answer = call(server.address, KEY, "c", "billing.invoice.paid").await;
+    assert_eq!(answer["callState"]["status"], "initiated");
 }
 
 #[tokio::test]
@@ -118,6 +121,10 @@ async fn a_sequence_runs_by_itself() {
         assert_eq!(state["participants"][0]["number"], "+15551234567");
         assert_eq!(state["participants"][0]["status"], status);
     }
+    let body = json!({"delay": 3_600_000});
+    let answer = post(server.address, &format!("{CALL}/sequence"), KEY, &body).await;
+    let message = "Started sequence of 3 events with 60000ms delay";
+    assert_eq!(answer.json()["message"], message);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Reports and health over HTTP (contract events.md sections 9 and 11).
 
+use dormouse_protocol::timestamp::parse_iso;
+use dormouse_server::clock::unix_ms;
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -67,6 +69,9 @@ async fn metrics_are_those_of_the_calls() {
         .await
         .json();
     assert_eq!(report["metrics"]["totalCost"], 1.25);
+    let path = "/api/v1/reporting/metrics?publisherId=none";
+    let report = get(server.address, path, KEY).await.json();
+    assert_eq!(report["metrics"]["totalCalls"], 0);
     // The dates count.
     let path = "/api/v1/reporting/calls?startDate=2020-01-01&endDate=2020-01-02T00:00:00Z";
     let report = get(server.address, path, KEY).await.json();
@@ -132,6 +137,18 @@ async fn calls_are_grouped_by_what_is_asked_for() {
 }
 
 #[tokio::test]
+async fn without_dates_a_report_is_of_the_last_day_or_week() {
+    let server = Server::start();
+    for (report, days) in [("metrics", 1), ("calls", 1), ("campaigns/x", 7)] {
+        let path = format!("/api/v1/reporting/{report}");
+        let period = get(server.address, &path, KEY).await.json()["period"].take();
+        let at = |end: &str| parse_iso(period[end].as_str().unwrap()).unwrap();
+        assert_eq!(at("end") - at("start"), days * 86_400_000, "{report}");
+        assert!(at("end").abs_diff(unix_ms()) < 60_000, "{report}");
+    }
+}
+
+#[tokio::test]
 async fn queries_that_cannot_be_used_are_refused() {
     let server = Server::start();
     for query in [
@@ -188,5 +205,48 @@ async fn the_metrics_of_the_events_are_exported() {
         "event_delivery_seconds_count 0",
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    for family in [
+        "http_requests_total",
+        "http_request_duration_seconds",
+        "http_request_errors_total",
+        "db_query_duration_seconds",
+        "db_connections_active",
+    ] {
+        let head = format!("# TYPE {family} ");
+        assert!(page.lines().any(|line| line.starts_with(&head)), "{family}");
+    }
+    // Objectives are judged at these.
+    for le in ["0.1", "0.15", "0.2", "0.3", "0.5"] {
+        let bucket = format!("status_code=\"200\",le=\"{le}\"}}");
+        let is_it = |line: &str| {
+            line.starts_with("http_request_duration_seconds_bucket") && line.contains(&bucket)
+        };
+        assert!(page.lines().any(is_it), "{le}\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn calls_are_active_until_they_are_over() {
+    let server = Server::start();
+    let active = async || {
+        let page = http::get(server.address, "/metrics", None).await.body;
+        let mut lines = page.lines();
+        let line = lines.find_map(|line| line.strip_prefix("calls_active "));
+        line.unwrap().to_owned()
+    };
+    for (call, event, expected) in [
+        ("a", "call.started", "1"),
+        ("a", "call.started", "1"),
+        ("b", "call.queue.join", "2"),
+        ("a", "call.answered", "2"),
+        ("a", "call.completed", "1"),
+        ("a", "call.completed", "1"),
+        ("a", "call.answered", "1"),
+        ("b", "call.failed", "0"),
+        ("c", "call.failed", "0"),
+    ] {
+        crate::support::events::call(server.address, KEY, call, event).await;
+        assert_eq!(active().await, expected, "{call} {event}");
     }
 }

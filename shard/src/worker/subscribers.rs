@@ -357,7 +357,7 @@ impl Worker {
             subscriber.phase = phase;
             return;
         };
-        subscriber.wants_cursors = true;
+        subscriber.replayed_to = Some(replay.after);
         subscriber.phase = Phase::Live(access);
         let mut sockets = self.sockets.borrow_mut();
         let mut delivered = 0;
@@ -425,7 +425,11 @@ impl Worker {
                 }
                 return;
             }
-            let with_cursor = subscriber.wants_cursors;
+            // Its replay can be ahead of what workers are told.
+            if subscriber.replayed_to >= Some(event.cursor()) {
+                return;
+            }
+            let with_cursor = subscriber.replayed_to.is_some();
             let frame = match frames[usize::from(with_cursor)] {
                 Some(frame) => frame,
                 None => {

@@ -173,34 +173,95 @@ async fn a_replay_waits_for_its_reader_and_is_closed_when_it_never_reads() {
     drop(client);
 }
 
+#[actix_rt::test]
+async fn what_was_replayed_before_it_is_told_is_not_told_again() {
+    let server = Server::start();
+    let publisher = Publisher::default();
+    let mut client = publisher.subscriber(&server, "t").await;
+    publisher.log.hold();
+    subscribe(&mut client, &["call.*"], "0").await;
+    until("the log is asked", async || publisher.log.is_asked()).await;
+    let stored = vec![
+        publisher.store("t", "call.started"),
+        publisher.store("t", "call.answered"),
+    ];
+    // The replay sees both, and ends, before workers hear of them.
+    publisher.log.open();
+    assert_eq!(client.json().await["type"], "subscribed");
+    assert_eq!(event(&mut client).await, (1, true));
+    assert_eq!(event(&mut client).await, (2, true));
+    server.workers.publish_events(stored);
+    publisher.publish(&server, "t", "call.completed");
+    assert_eq!(event(&mut client).await, (3, false));
+    // The next replay begins with an empty set, and ends elsewhere.
+    client
+        .send(r#"{"type":"unsubscribe","channels":["call.*"]}"#)
+        .await;
+    assert_eq!(client.json().await["type"], "unsubscribed");
+    subscribe(&mut client, &["call.*"], "2").await;
+    assert_eq!(client.json().await["cursor"], "2");
+    assert_eq!(event(&mut client).await, (3, true));
+    publisher.publish(&server, "t", "call.ended");
+    assert_eq!(event(&mut client).await, (4, false));
+}
+
+#[actix_rt::test]
+async fn a_log_that_loses_its_beginning_under_a_replay_ends_it() {
+    let server = Server::start();
+    let publisher = Publisher::default();
+    for _ in 0..400 {
+        publisher.store("t", "call.play");
+    }
+    let mut client = publisher.subscriber(&server, "t").await;
+    publisher.log.hold();
+    subscribe(&mut client, &["call.*"], "0").await;
+    until("the log is asked", async || publisher.log.is_asked()).await;
+    publisher.log.trim("t", 300);
+    publisher.log.release();
+    assert_eq!(client.json().await["type"], "subscribed");
+    for cursor in 1..=256 {
+        assert_eq!(event(&mut client).await, (cursor, true));
+    }
+    until("the log is asked again", async || publisher.log.is_asked()).await;
+    publisher.log.open();
+    // It was told that the replay has begun, so it must learn that there is a gap.
+    assert!(client.closed(1011).await.contains("no longer holds"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is published while the log is read: each event once, in order, none missing.
+    /// Whatever is published while the log is read: each event once, in order, none missing. Of
+    /// every `rarity` events one is meant, and another tenant publishes as much.
     #[test]
     fn the_seam_has_no_gap_and_no_duplicate(
         before in 0_usize..600,
         since in 0_u64..600,
-        steps in prop::collection::vec((0_usize..40, any::<bool>()), 1..12),
+        rarity in prop::sample::select(vec![1_u64, 1, 2, 7, 500]),
+        steps in prop::collection::vec((0_usize..40, 0..4), 1..12),
     ) {
         let since = since.min(before as u64);
         actix_rt::System::new().block_on(async move {
             let server = Server::start();
             let publisher = Publisher::default();
+            let mut last = 0;
+            let mut store = || {
+                last += 1;
+                let is_meant = last % rarity == 0;
+                let name = if is_meant { "call.play" } else { "billing.paid" };
+                [publisher.store("t", name), publisher.store("u", "call.play")]
+            };
             for _ in 0..before {
-                publisher.store("t", "call.play");
+                store();
             }
             let mut client = publisher.subscriber(&server, "t").await;
             publisher.log.hold();
             subscribe(&mut client, &["call.*", "call.play"], &since.to_string()).await;
             until("the log is asked", async || publisher.log.is_asked()).await;
-            let mut last = before as u64;
-            for (count, is_told_late) in steps {
-                let stored: Vec<_> =
-                    (0..count).map(|_| publisher.store("t", "call.play")).collect();
-                last += count as u64;
-                if is_told_late {
-                    // The log is read between storing and telling.
+            for (count, reads_between) in steps {
+                let stored: Vec<_> = (0..count).flat_map(|_| store()).collect();
+                // The log may be read between storing and telling, to its end and beyond the seam.
+                for _ in 0..reads_between {
                     publisher.log.release();
                     settle().await;
                 }
@@ -211,7 +272,7 @@ proptest! {
             }
             publisher.log.open();
             assert_eq!(client.json().await["type"], "subscribed");
-            for cursor in since + 1..=last {
+            for cursor in (since + 1..=last).filter(|cursor| cursor % rarity == 0) {
                 assert_eq!(event(&mut client).await.0, cursor);
             }
             settle().await;

@@ -99,9 +99,9 @@ pub async fn report(
             calls: row.try_get(3)?,
             duration: row.try_get(4)?,
             billable_duration: row.try_get(5)?,
-            cost_micros: row.try_get(6)?,
-            handled: row.try_get(7)?,
-            handle_ms: row.try_get(8)?,
+            cost_micros: price(row.try_get(6)?, row.try_get(7)?),
+            handled: row.try_get(8)?,
+            handle_ms: row.try_get(9)?,
             ..Tally::default()
         };
         groups
@@ -110,6 +110,11 @@ pub async fn report(
             .add(&sums.of_status(status));
     }
     Ok(groups)
+}
+
+/// A price in millionths, of its whole part and its millionths; the largest number if it is larger.
+pub fn price(whole: i64, micros: i64) -> i64 {
+    whole.saturating_mul(1_000_000).saturating_add(micros)
 }
 
 /// A value of a statement.
@@ -177,7 +182,9 @@ fn statement(query: &ReportQuery, pieces: &[Piece]) -> (String, Vec<Bound>) {
         "calls",
         "duration",
         "billable_duration",
-        "cost_micros",
+        // Apart, since the sum of the largest prices would not fit.
+        "cost_micros / 1000000",
+        "cost_micros % 1000000",
         "handled",
         "handle_ms",
     ]

@@ -100,3 +100,49 @@ fn share(part: i64, whole: i64) -> f64 {
         part as f64 / whole as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_counts_where_the_contract_says() {
+        let calls = Tally {
+            calls: 3,
+            ..Tally::default()
+        };
+        for (status, expected) in [
+            (RecordStatus::Answered, (3, 0, 0)),
+            (RecordStatus::Completed, (3, 3, 0)),
+            (RecordStatus::Failed, (0, 0, 3)),
+            (RecordStatus::Busy, (0, 0, 3)),
+            (RecordStatus::NoAnswer, (0, 0, 3)),
+        ] {
+            let counted = calls.of_status(status);
+            let found = (counted.answered, counted.completed, counted.failed);
+            assert_eq!((counted.calls, found), (3, expected), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn figures_are_floored_or_shares_and_nothing_is_divided_by_nothing() {
+        let some = Tally {
+            calls: 8,
+            answered: 6,
+            duration: 20,
+            billable_duration: 119,
+            cost_micros: 1_250_000,
+            handled: 2,
+            handle_ms: 3_999,
+            ..Tally::default()
+        };
+        assert_eq!((some.billable_minutes(), some.aht()), (1, 1));
+        let shares = (some.asr(), some.average_duration(), some.cost());
+        assert_eq!(shares, (0.75, 2.5, 1.25));
+        let none = Tally::default();
+        assert_eq!(
+            (none.asr(), none.average_duration(), none.aht()),
+            (0.0, 0.0, 0)
+        );
+    }
+}

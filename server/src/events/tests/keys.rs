@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::key_store::{KeyFault, KeyStore, StaticKeys};
 use super::super::keys::{self, NewKey};
 use super::super::tenants;
-use super::number;
+use super::{change, number};
 use crate::clock::unix_ms;
 use crate::database::Database;
 use crate::database::testing::on_both_databases;
@@ -80,6 +80,27 @@ on_both_databases! {
         assert_eq!(ended, std::slice::from_ref(&credential.id));
         assert_eq!(store.remembered(&key), None);
         assert_eq!(store.verify(&key).await, Err(KeyFault::NotActive));
+        test.database.close().await;
+    }
+
+    async fn when_a_key_was_used_is_written_once_a_minute(test) {
+        let database = &test.database;
+        let store = KeyStore::new(database.clone(), StaticKeys::default());
+        let key = create(database, new_key("t")).await;
+        let begin = now();
+        for (kept, is_written) in [
+            ("UPDATE api_keys SET last_used_at = NULL", true),
+            ("UPDATE api_keys SET last_used_at = last_used_at - 30000", false),
+            ("UPDATE api_keys SET last_used_at = last_used_at - 60000", true),
+            // The clock was ahead.
+            ("UPDATE api_keys SET last_used_at = last_used_at + 3600000", true),
+        ] {
+            change(database, kept).await;
+            store.verify(&key).await.unwrap();
+            store.write_uses().await.unwrap();
+            let used = number(database, "SELECT last_used_at FROM api_keys").await;
+            assert_eq!((begin..=now()).contains(&used), is_written, "{kept}");
+        }
         test.database.close().await;
     }
 

@@ -1,13 +1,19 @@
 //! What is stored of what is published.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use dormouse_protocol::events::CallStatus;
 use serde_json::{Value, json};
 
 use super::super::maintenance::{Maintenance, Retention};
 use super::super::submission::Idempotency;
-use super::super::{EventService, Outcome};
-use super::{TTL, call_event, commit, log, number, plain_event, stored, submission, submission_at};
+use super::super::{EventService, Outcome, embedded};
+use super::{
+    TTL, call_event, change, commit, log, number, plain_event, stored, submission, submission_at,
+};
 use crate::clock::unix_ms;
+use crate::database::DatabaseError;
 use crate::database::testing::on_both_databases;
 
 on_both_databases! {
@@ -68,6 +74,84 @@ on_both_databases! {
         assert_eq!(log(&test.database, "t", 0).await.1, 2);
         let handled = "SELECT handle_ms FROM call_records";
         assert_eq!(number(&test.database, handled).await, 0, "no call is shorter than nothing");
+        test.database.close().await;
+    }
+
+    async fn the_time_in_an_id_never_steps_back_not_even_over_a_restart(test) {
+        let now = unix_ms();
+        let ahead = now + 3_600_000;
+        let at = |tenant: &str, at| vec![submission_at(tenant, at, vec![plain_event("billing.paid")])];
+        let time = |group: embedded::Group| {
+            let id = stored(&group.outcomes[0])[0].id.clone().unwrap();
+            id.split_once('-').unwrap().0.parse::<u64>().unwrap()
+        };
+        let process: Arc<AtomicU64> = Arc::default();
+        for (asked, expected) in [(now, now), (ahead, ahead), (now, ahead)] {
+            let committing =
+                embedded::commit(&test.database, at("t", asked), TTL, process.clone());
+            assert_eq!(time(committing.await.unwrap()), expected);
+        }
+        // Of a tenant that is heard of later, too.
+        commit(&test.database, at("u", now)).await;
+        let test = test.reopen().await;
+        assert_eq!(time(commit(&test.database, at("t", now)).await), ahead);
+        assert_eq!(time(commit(&test.database, at("new", ahead + 1)).await), ahead + 1);
+        assert_eq!(time(commit(&test.database, at("u", now)).await), ahead + 1);
+        test.database.close().await;
+    }
+
+    async fn a_state_is_kept_anew_by_each_event_and_one_that_expired_is_gone(test) {
+        let event = |name| vec![submission("t", vec![call_event(name, "c", json!({}))])];
+        commit(&test.database, event("call.answered")).await;
+        change(&test.database, "UPDATE call_states SET expires_at = expires_at - 3600000").await;
+        commit(&test.database, event("call.play")).await;
+        let expires_at = number(&test.database, "SELECT expires_at FROM call_states").await;
+        assert!(expires_at >= i64::try_from(unix_ms() + TTL - 60_000).unwrap(), "{expires_at}");
+        change(&test.database, "UPDATE call_states SET expires_at = 1").await;
+        let done = commit(&test.database, event("call.started")).await;
+        let published = &stored(&done.outcomes[0])[0];
+        assert_eq!(published.state.as_ref().unwrap().status, CallStatus::Ringing);
+        test.database.close().await;
+    }
+
+    async fn a_record_holds_what_was_said_of_its_call_and_nothing_absurd(test) {
+        let event = |name: &str, at, call: &str, fields| {
+            submission_at("t", at, vec![call_event(name, call, fields)])
+        };
+        let at = 1_738_314_900_123;
+        let said = json!({"fromNumber": "+1", "toNumber": "+2", "direction": "INBOUND"});
+        let end = json!({
+            "duration": 90, "billableDuration": 60.9, "rate": 0.6, "campaignId": "c",
+            "publisherId": "p", "buyerId": "b",
+        });
+        let absurd = json!({
+            "duration": -1, "billableDuration": 1e300, "cost": "7", "rate": -0.5,
+            "status": "ANSWERED", "campaignId": "x".repeat(129),
+        });
+        let group = vec![
+            event("call.started", at, "a", said),
+            event("call.answered", at + 1_000, "a", json!({})),
+            event("call.completed", at + 62_500, "a", end),
+            event("call.failed", at, "b", absurd),
+        ];
+        commit(&test.database, group).await;
+        let reading = test.database.read(async |reader| {
+            let columns = [
+                "call_id", "from_number", "to_number", "direction", "status", "duration",
+                "billable_duration", "cost_micros", "rate_micros", "handle_ms", "campaign_id",
+                "publisher_id", "buyer_id", "created_at",
+            ]
+            .map(|column| format!("COALESCE(CAST({column} AS TEXT), '-')"))
+            .join(" || ' ' || ");
+            let text = format!("SELECT {columns} FROM call_records ORDER BY call_id");
+            let rows: Vec<String> =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_all(reader).await?;
+            Ok::<_, DatabaseError>(rows)
+        });
+        assert_eq!(reading.await.unwrap(), [
+            "a +1 +2 INBOUND COMPLETED 90 60 600000 600000 61500 c p b 1738314962623",
+            "b - - OUTBOUND FAILED 0 0 0 0 -    1738314900123",
+        ]);
         test.database.close().await;
     }
 

@@ -11,7 +11,7 @@ use super::super::call_record::RecordStatus;
 use super::super::reporting::query::Group;
 use super::super::reporting::{Grouping, ReportQuery, Tally, report};
 use super::super::rollup::{DAY, HOUR};
-use super::{call_event, commit, number, submission_at};
+use super::{call_event, change, commit, number, submission_at};
 use crate::database::testing::on_both_databases;
 use crate::database::{Database, DatabaseError};
 
@@ -201,6 +201,47 @@ on_both_databases! {
             });
             assert_eq!(summing.await.unwrap(), (rows, rows), "{width}");
         }
+        test.database.close().await;
+    }
+
+    async fn prices_of_any_size_break_no_report(test) {
+        let at = u64::try_from(BEGIN).unwrap();
+        let fields = json!({"rate": 1e9, "duration": 31_536_000, "campaignId": "c"});
+        let cost = async |call: &str, from: i64, to: i64| {
+            let event = call_event("call.completed", call, fields.clone());
+            commit(&test.database, vec![submission_at("t", at, vec![event])]).await;
+            let query = ReportQuery {
+                tenant: "t".to_owned(),
+                from,
+                to,
+                campaign: None,
+                publisher: None,
+                buyer: None,
+                grouping: Grouping::None,
+            };
+            let mut costs = Vec::new();
+            for grouping in [Grouping::None, Grouping::Campaign] {
+                let query = ReportQuery { grouping, ..query.clone() };
+                let reading = test.database.read(async move |reader| report(reader, &query).await);
+                let groups = reading.await.unwrap();
+                costs.extend(groups.values().map(|tally| tally.cost_micros));
+            }
+            costs
+        };
+        let most = 1_000_000_000_000_000;
+        assert_eq!(cost("a", BEGIN, BEGIN + DAY).await, [most, most]);
+        assert_eq!(cost("b", BEGIN, BEGIN + DAY).await, [2 * most, 2 * most]);
+        change(&test.database, "UPDATE call_totals SET cost_micros = 9223372036854775000").await;
+        change(&test.database, "UPDATE call_rollups SET cost_micros = 9223372036854775000").await;
+        assert_eq!(cost("c", BEGIN, BEGIN + DAY).await, [i64::MAX, i64::MAX]);
+        // A day and the minute of the next: two sums that do not fit into one.
+        let next = u64::try_from(BEGIN + DAY).unwrap();
+        let event = call_event("call.completed", "d", json!({"campaignId": "c"}));
+        commit(&test.database, vec![submission_at("t", next, vec![event])]).await;
+        change(&test.database, "UPDATE call_totals SET cost_micros = 9223372036854775000").await;
+        change(&test.database, "UPDATE call_rollups SET cost_micros = 9223372036854775000").await;
+        let costs = cost("e", BEGIN, BEGIN + DAY + 60_000).await;
+        assert_eq!(costs, [i64::MAX, i64::MAX]);
         test.database.close().await;
     }
 }

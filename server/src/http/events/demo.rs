@@ -11,6 +11,7 @@ use super::database_error;
 use super::tenant::Tenant;
 use crate::app_state::AppState;
 use crate::database::DatabaseError;
+use crate::events::reporting::query::price;
 use crate::events::rollup::DAY;
 use crate::events::tenants::{self, DEMO_SLUG};
 use crate::http::errors::ApiError;
@@ -170,7 +171,8 @@ pub async fn stats(
              CAST(COALESCE(SUM(CASE WHEN status = 'COMPLETED' THEN calls ELSE 0 END), 0) AS BIGINT), \
              COUNT(DISTINCT NULLIF(publisher_id, '')), COUNT(DISTINCT NULLIF(buyer_id, '')), \
              COUNT(DISTINCT NULLIF(campaign_id, '')), \
-             CAST(COALESCE(SUM(cost_micros), 0) AS BIGINT) \
+             CAST(COALESCE(SUM(cost_micros / 1000000), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(cost_micros % 1000000), 0) AS BIGINT) \
              FROM call_rollups WHERE tenant_id = $1 AND width = $2",
         )
         .bind(found.id)
@@ -193,7 +195,7 @@ pub async fn stats(
             buyers: number(3)?,
             campaigns: number(4)?,
             invoices: 0,
-            revenue: number(5)? as f64 / 1e6,
+            revenue: price(number(5)?, number(6)?) as f64 / 1e6,
         })
     });
     Ok(web::Json(

@@ -22,6 +22,11 @@ async fn draining_closes_everyone_and_takes_nobody() {
         (&json!(false), &json!(false))
     );
     assert!(ready.json["error"].as_str().unwrap().contains("stopping"));
+    let ready = Answer::to(server.request("GET", "/health/ready")).await;
+    assert_eq!(
+        (ready.status, &ready.json["status"]),
+        (503, &json!("unhealthy"))
+    );
     assert_eq!(
         Answer::to(server.request("GET", "/health")).await.status,
         200
