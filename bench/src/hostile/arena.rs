@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::stats::Trend;
 use crate::token::Token;
 use crate::trial::{
-    Checks, Launch, Page, Raw, Seat, TrialServer, Witnesses, admin, broken, eventually,
+    Checks, Launch, Page, REQUESTS_FROM, Raw, Seat, TrialServer, Witnesses, admin, broken,
+    eventually,
 };
 
 /// Pairs of well-behaved clients.
@@ -159,6 +160,7 @@ pub(super) async fn fight(
     let http = reqwest::Client::builder()
         // Each request's connection ends with it, so that descriptors can be counted.
         .pool_max_idle_per_host(0)
+        .local_address(REQUESTS_FROM)
         .no_proxy()
         .build()
         .map_err(|err| broken("the HTTP client", err))?;

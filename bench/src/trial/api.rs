@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::broken;
+use super::raw::REQUESTS_FROM;
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::token::Token;
@@ -39,6 +40,7 @@ impl Api {
     pub fn new() -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
+            .local_address(REQUESTS_FROM)
             .timeout(PATIENCE)
             .no_proxy()
             .build()
