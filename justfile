@@ -71,6 +71,11 @@ deny *args:
 autobahn *args:
     scripts/autobahn {{ args }}
 
+# Look for what threads could do to each other: shuttle, Miri, ThreadSanitizer; the last two need a
+# nightly compiler.
+races *tools:
+    scripts/races {{ tools }}
+
 # Build the container image.
 image tag="dormouse:local":
     docker build --tag {{ tag }} .

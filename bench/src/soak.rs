@@ -23,6 +23,10 @@ use memory::Memory;
 
 /// Columns of a line of memory over time.
 const WIDTH: usize = 60;
+/// Traffic before anything is measured, where the rate is given: it opens what is opened at first use.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// Longer than sockets of connections that have ended linger in the server.
+const LINGERING: Duration = Duration::from_secs(6);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -66,7 +70,10 @@ pub async fn run(plan: &SoakPlan, progress: &mut dyn FnMut(&str)) -> Result<Outc
     let api = Api::new()?;
 
     let rate = match plan.rate {
-        Some(rate) => rate,
+        Some(rate) => {
+            traffic::run(&server, &api, plan.clients, rate, WARM_UP).await?;
+            rate
+        }
         None => {
             let most = traffic::capacity(&server, &api, plan.clients).await?;
             progress(&format!(
@@ -76,6 +83,7 @@ pub async fn run(plan: &SoakPlan, progress: &mut dyn FnMut(&str)) -> Result<Outc
             most / 2.0
         }
     };
+    tokio::time::sleep(LINGERING).await;
     let descriptors = server.descriptors();
     let mut memory = Memory::watch(server.id(), plan.duration);
     let done = traffic::run(&server, &api, plan.clients, rate, plan.duration).await?;
@@ -85,6 +93,9 @@ pub async fn run(plan: &SoakPlan, progress: &mut dyn FnMut(&str)) -> Result<Outc
     checks.tell("soak_messages", Some(done.messages as f64));
     checks.tell("soak_reconnects", Some(done.reconnects as f64));
     checks.exactly("soak: messages without an answer", 0, done.lost);
+    for how in done.how_lost {
+        checks.note(format!("without an answer: {how}"));
+    }
 
     let expected = Duration::from_secs_f64(plan.cycles as f64 / 10_000.0);
     let mut memory = Memory::watch(server.id(), expected);

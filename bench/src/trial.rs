@@ -15,7 +15,7 @@ pub use api::{Answer, Api};
 pub use checks::Checks;
 pub use page::{Page, admin};
 pub use process::{Launch, TrialServer};
-pub use raw::{Raw, Seen};
+pub use raw::{REQUESTS_FROM, Raw, Seen};
 pub use witnesses::{Seat, Witnesses};
 
 use std::time::{Duration, Instant};

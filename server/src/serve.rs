@@ -41,7 +41,7 @@ use crate::session_files::{FileFolder, FileLinks, sweep};
 use crate::socket_io::happy_gate::HappyGate;
 use crate::socket_io::{DashboardMount, SocketIo};
 use crate::sync::heartbeats::Heartbeats;
-use crate::sync::{HubPublisher, SyncApplication, idle, maintenance as retention};
+use crate::sync::{HubPublisher, SyncApplication, idle, machines, maintenance as retention};
 use crate::upgrade::upgrade;
 use crate::vault::Vault;
 
@@ -88,6 +88,11 @@ pub enum ServeError {
     /// The accounts.
     #[error("cannot read who is blocked: {0}")]
     Accounts(#[from] AccountError),
+    /// The machines of the last process.
+    #[error(
+        "cannot note that no machine is connected: {0}; see that the database can be written to"
+    )]
+    Machines(DatabaseError),
     /// The dashboard's records.
     #[error("cannot read the dashboard: {0}; repair the database, or set dashboard.access to off")]
     Dashboard(DatabaseError),
@@ -174,6 +179,7 @@ impl Server {
         }
         let publisher = Arc::new(HubPublisher::default());
         let database = Database::open(database_options(&settings), publisher.clone())?;
+        end_all_machines(&database)?;
         let heartbeats = Arc::new(Heartbeats::default());
         let (dashboard, unfinished) = load_dashboard(&settings, &database, &publisher)?.unzip();
         let applications = Applications {
@@ -467,6 +473,12 @@ fn load_access(
     let (database, list, workers) = (database.clone(), revocations.clone(), workers.clone());
     let access = elsewhere(async move || Access::load(database, list, workers, dashboard).await)?;
     Ok(Arc::new(access?))
+}
+
+/// Has no machine connected, before anybody can ask.
+fn end_all_machines(database: &Database) -> Result<(), ServeError> {
+    let database = database.clone();
+    elsewhere(async move || machines::end_all(&database).await)?.map_err(ServeError::Machines)
 }
 
 /// A dashboard and the tasks that the last process was at.

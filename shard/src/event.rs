@@ -72,3 +72,23 @@ impl Event {
         place.get_or_init(|| Frame::text(&frames::event(&self.name, &self.payload, form)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_need_a_form_at_the_same_time_get_the_same_one() {
+        let now = Instant::now();
+        let event = Arc::new(Event::new("t".into(), "a.b", 7, "{}".to_owned(), now));
+        let workers = [true, true, false, false].map(|with_cursor| {
+            let event = event.clone();
+            std::thread::spawn(move || event.frame(with_cursor).clone())
+        });
+        let frames = workers.map(|worker| worker.join().unwrap());
+        // The very bytes, not only equal ones.
+        let places = frames.each_ref().map(|frame| frame.bytes().as_ptr());
+        assert_eq!((places[0], places[2]), (places[1], places[3]));
+        assert_ne!(frames[0].bytes(), frames[2].bytes());
+    }
+}

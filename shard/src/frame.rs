@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn shards_that_need_the_form_for_socket_io_at_the_same_time_share_it() {
+        let frame = Frame::text(r#"{"event":"x","data":1}"#).shared();
+        let shards = [(); 3].map(|()| {
+            let frame = frame.clone();
+            std::thread::spawn(move || frame.for_socket_io().unwrap())
+        });
+        let forms = shards.map(|shard| shard.join().unwrap());
+        let places = forms.each_ref().map(|form| form.bytes().as_ptr());
+        assert_eq!((places[0], places[0]), (places[1], places[2]));
+        assert_eq!(forms[0].bytes(), b"\x81\x0942[\"x\",1]");
+    }
+
+    #[test]
     fn close_reasons_are_cut_at_a_character() {
         let frame = Frame::close(CloseCode::POLICY, &"é".repeat(100));
         assert_eq!(frame.bytes()[..4], [0x88, 124, 0x03, 0xf0]);

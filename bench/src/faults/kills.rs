@@ -56,6 +56,12 @@ struct Kept {
     found: u64,
 }
 
+impl Kept {
+    fn lost(&self) -> u64 {
+        self.acked.saturating_sub(self.found)
+    }
+}
+
 async fn run(plan: &FaultPlan, checks: &mut Checks) -> Result<Done, Failure> {
     let folder = tempfile::tempdir().map_err(|err| broken("a folder", err))?;
     let launch = Launch::new(&plan.server, &folder.path().join("data"))
@@ -139,10 +145,18 @@ async fn run(plan: &FaultPlan, checks: &mut Checks) -> Result<Done, Failure> {
         "kills_clean_end",
         ended.success(),
     )?;
+    let lost = [&messages, &sessions, &events].map(Kept::lost);
     Ok(Done::Made(format!(
-        "{kills} kills; {} messages, {} sessions and {} events were acknowledged, none lost; {} \
+        "{kills} kills; {} messages, {} sessions and {} events were acknowledged, {} lost; {} \
          connections",
-        messages.acked, sessions.acked, events.acked, connections
+        messages.acked,
+        sessions.acked,
+        events.acked,
+        match lost.iter().sum::<u64>() {
+            0 => "none".to_owned(),
+            some => some.to_string(),
+        },
+        connections
     )))
 }
 

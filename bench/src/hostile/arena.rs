@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::stats::Trend;
 use crate::token::Token;
 use crate::trial::{
-    Checks, Launch, Page, Raw, Seat, TrialServer, Witnesses, admin, broken, eventually,
+    Checks, Launch, Page, REQUESTS_FROM, Raw, Seat, TrialServer, Witnesses, admin, broken,
+    eventually,
 };
 
 /// Pairs of well-behaved clients.
@@ -53,6 +54,8 @@ pub struct Arena {
     /// How large the attack is to be.
     pub size: Size,
     expected: BTreeMap<String, u64>,
+    /// What was counted during the attack: the counter, what was expected, what was seen.
+    counted: Vec<(String, u64, u64)>,
     told: Vec<(String, f64)>,
     limits: Vec<(String, String, f64, String)>,
     done: String,
@@ -89,6 +92,11 @@ impl Arena {
     /// Has the server's counter grow by so much more.
     pub fn expect(&mut self, counter: &str, count: usize) {
         *self.expected.entry(counter.to_owned()).or_default() += count as u64;
+    }
+
+    /// Keeps account of what a counter has told at a moment of the attack itself.
+    pub fn counted(&mut self, counter: &str, expected: u64, seen: u64) {
+        self.counted.push((counter.to_owned(), expected, seen));
     }
 
     /// Has so many connections taken in, and ended with this code.
@@ -152,6 +160,7 @@ pub(super) async fn fight(
     let http = reqwest::Client::builder()
         // Each request's connection ends with it, so that descriptors can be counted.
         .pool_max_idle_per_host(0)
+        .local_address(REQUESTS_FROM)
         .no_proxy()
         .build()
         .map_err(|err| broken("the HTTP client", err))?;
@@ -161,6 +170,7 @@ pub(super) async fn fight(
         http,
         size: plan.size,
         expected: BTreeMap::new(),
+        counted: Vec::new(),
         told: Vec::new(),
         limits: Vec::new(),
         done: String::new(),
@@ -343,11 +353,15 @@ async fn count(
         }
         tokio::time::sleep(LOOK * 4).await;
     };
+    let at_the_end = expected
+        .iter()
+        .map(|(counter, count)| (counter, *count, grown(&page, counter)));
+    let meanwhile = arena.counted.iter();
+    let meanwhile = meanwhile.map(|(counter, count, seen)| (counter, *count, *seen));
     let mut exact = true;
-    for (counter, count) in &expected {
-        let seen = grown(&page, counter);
-        exact &= seen == *count;
-        checks.exactly(format!("{}: {counter}", attack.name), *count, seen);
+    for (counter, count, seen) in at_the_end.chain(meanwhile) {
+        exact &= seen == count;
+        checks.exactly(format!("{}: {counter}", attack.name), count, seen);
     }
     Ok(exact)
 }

@@ -1,7 +1,7 @@
 //! Mixed traffic: pings, broadcasts, stored messages, HTTP, events; and clients that reconnect.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -23,14 +23,18 @@ const STORED: u64 = 20;
 const BROADCAST: u64 = 5;
 const HTTP: u64 = 101;
 const EVENT: u64 = 211;
+/// How many of those that got no answer are told in full.
+const TOLD: usize = 10;
 
 /// What was done.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Traffic {
     /// Messages that were answered.
     pub(super) messages: u64,
     /// Messages that were not.
     pub(super) lost: u64,
+    /// What happened to the first of those.
+    pub(super) how_lost: Vec<String>,
     /// Connections given up for new ones.
     pub(super) reconnects: u64,
 }
@@ -39,7 +43,18 @@ pub(super) struct Traffic {
 struct Counts {
     messages: AtomicU64,
     lost: AtomicU64,
+    how_lost: Mutex<Vec<String>>,
     reconnects: AtomicU64,
+}
+
+impl Counts {
+    fn lose(&self, how: String) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.how_lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD {
+            told.push(how);
+        }
+    }
 }
 
 struct Client {
@@ -102,10 +117,13 @@ pub(super) async fn run(
         let client = client.map_err(|err| broken("a client", err))?;
         client.map_err(|err| broken("a client", err))?;
     }
+    let told = &counts.how_lost;
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     Ok(Traffic {
         messages: read(&counts.messages),
         lost: read(&counts.lost),
+        how_lost: std::mem::take(&mut *told),
         reconnects: read(&counts.reconnects),
     })
 }
@@ -125,16 +143,19 @@ impl Client {
             turn += 1;
             let answered = self.say(&mut raw, turn).await;
             let counts = &self.counts;
+            let is_answered = answered.is_ok();
             match answered {
-                true => counts.messages.fetch_add(1, Ordering::Relaxed),
-                false => counts.lost.fetch_add(1, Ordering::Relaxed),
-            };
-            if turn.is_multiple_of(CHURN) || !answered {
+                Ok(()) => {
+                    counts.messages.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(how) => counts.lose(format!("client {}, turn {turn}: {how}", self.number)),
+            }
+            if turn.is_multiple_of(CHURN) || !is_answered {
                 counts.reconnects.fetch_add(1, Ordering::Relaxed);
                 // Every other one leaves without a word.
                 if turn.is_multiple_of(2 * CHURN) {
                     raw.reset()?;
-                } else if answered {
+                } else if is_answered {
                     raw.goodbye().await?;
                 }
                 raw = Raw::open(self.address, self.number, &path).await?;
@@ -144,17 +165,22 @@ impl Client {
         raw.goodbye().await
     }
 
-    /// One message or request; whether it was answered.
-    async fn say(&self, raw: &mut Raw, turn: u64) -> bool {
+    /// One message or request; an error says what came instead of the answer.
+    async fn say(&self, raw: &mut Raw, turn: u64) -> Result<(), String> {
         if turn.is_multiple_of(EVENT) {
             // A key of events has a limit a minute, which is an answer as well.
             let key = uuid::Uuid::new_v4().to_string();
-            return self.api.publish(&self.target, &key).await.is_some();
+            let answer = self.api.try_publish(&self.target, &key).await;
+            return answer.map(drop).map_err(|err| format!("an event: {err}"));
         }
         if turn.is_multiple_of(HTTP) {
             let path = "/v1/websocket/stats";
-            let answer = self.api.get(&self.target, path, Some(&self.token)).await;
-            return answer.is_some_and(|answer| answer.status == 200);
+            let answer = self.api.try_get(&self.target, path, Some(&self.token));
+            return match answer.await {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(format!("{path}: {answer:?}")),
+                Err(err) => Err(format!("{path}: {err}")),
+            };
         }
         let (text, answer) = if turn.is_multiple_of(STORED) {
             let data = json!({ "sid": self.session, "message": "ciphertext" });
@@ -166,6 +192,10 @@ impl Client {
         } else {
             (r#"{"event":"ping"}"#.to_owned(), "pong")
         };
-        raw.send(&text).await.is_ok() && raw.hear(answer).await.is_ok()
+        let sent = raw.send(&text).await;
+        sent.map_err(|err| format!("sending {text}: {err}"))?;
+        let heard = raw.hear(answer).await;
+        heard.map_err(|err| format!("after {text}: {err}"))?;
+        Ok(())
     }
 }

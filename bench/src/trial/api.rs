@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::broken;
+use super::raw::REQUESTS_FROM;
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::token::Token;
@@ -39,6 +40,7 @@ impl Api {
     pub fn new() -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
+            .local_address(REQUESTS_FROM)
             .timeout(PATIENCE)
             .no_proxy()
             .build()
@@ -53,6 +55,19 @@ impl Api {
 
     /// Asks for what is at a path.
     pub async fn get(&self, target: &Target, path: &str, token: Option<&Token>) -> Option<Answer> {
+        self.try_get(target, path, token).await.ok()
+    }
+
+    /// The same, with the reason when there is no answer.
+    ///
+    /// # Errors
+    /// What came instead of an answer.
+    pub async fn try_get(
+        &self,
+        target: &Target,
+        path: &str,
+        token: Option<&Token>,
+    ) -> Result<Answer, String> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut url = target.http(path);
         url.set_query(Some(query).filter(|query| !query.is_empty()));
@@ -72,11 +87,20 @@ impl Api {
         body: &Value,
     ) -> Option<Answer> {
         let request = self.http.post(target.http(path)).json(body);
-        answer(request.bearer_auth(token.expose())).await
+        let request = request.bearer_auth(token.expose());
+        answer(request).await.ok()
     }
 
     /// Publishes an event, once for each key.
     pub async fn publish(&self, target: &Target, key: &str) -> Option<Answer> {
+        self.try_publish(target, key).await.ok()
+    }
+
+    /// The same, with the reason when there is no answer.
+    ///
+    /// # Errors
+    /// What came instead of an answer.
+    pub async fn try_publish(&self, target: &Target, key: &str) -> Result<Answer, String> {
         let body = serde_json::json!({ "event": "billing.paid", "data": { "key": key } });
         let request = self.http.post(target.http("/api/v1/events")).json(&body);
         let request = request.header("x-api-key", EVENT_KEY);
@@ -84,9 +108,16 @@ impl Api {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
-    let answer = request.send().await.ok()?;
-    Some(Answer {
+async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, String> {
+    // With its causes: "error sending request" alone says nothing.
+    let answer = request.send().await.map_err(|err| {
+        let err = err.without_url();
+        let causes =
+            std::iter::successors(Some(&err as &dyn std::error::Error), |err| err.source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        causes.join(": ")
+    })?;
+    Ok(Answer {
         status: answer.status().as_u16(),
         replayed: answer
             .headers()

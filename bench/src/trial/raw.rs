@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +13,10 @@ use crate::footprint::http1;
 
 /// How many loopback addresses connections come from: one gives some 28,000 ports.
 const SOURCES: usize = 32;
+/// Where HTTP requests come from, which is none of those: sockets that are bound to ports of whatever
+/// address leave the system no port for one that is not bound, and a request would fail before it
+/// was sent.
+pub const REQUESTS_FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + SOURCES as u8));
 /// Mask of all frames; what stands between this and its server needs no protection.
 const MASK: [u8; 4] = [0x1d, 0x83, 0x5a, 0xe7];
 /// Longest wait for anything that the server says.

@@ -6,6 +6,12 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 
 use super::location::{Dialect, Location};
 
+/// Pages that SQLite keeps in memory for each connection, KiB. The limit is one of them all together:
+/// the writer takes pages over that readers leave, until it has the share of everybody. Readers start
+/// anew after each change, so more would seldom be of use to them.
+const WRITER_CACHE_KIB: u32 = 2_000;
+const READER_CACHE_KIB: u32 = 512;
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -47,10 +53,12 @@ pub(super) async fn prepare(
     let text = match (dialect, role) {
         (Dialect::Sqlite, Role::Writer) => format!(
             "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY"
+             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+             PRAGMA cache_size = -{WRITER_CACHE_KIB}"
         ),
         (Dialect::Sqlite, Role::Reader) => format!(
-            "PRAGMA busy_timeout = {wait}; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY"
+            "PRAGMA busy_timeout = {wait}; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
+             PRAGMA cache_size = -{READER_CACHE_KIB}"
         ),
         (Dialect::Postgres, Role::Writer) => {
             format!("SET lock_timeout = {wait}; SET synchronous_commit = on")

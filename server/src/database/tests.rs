@@ -273,6 +273,24 @@ on_both_databases! {
     }
 }
 
+#[tokio::test]
+async fn what_sqlite_keeps_of_a_file_in_memory_is_bounded() {
+    const SIZE: &str = "SELECT cache_size FROM pragma_cache_size";
+    let test = TestDatabase::sqlite();
+    let writer = test.database.write(async |tx| {
+        let size = sqlx::query_scalar(SIZE).fetch_one(tx.connection());
+        Ok::<i64, DatabaseError>(size.await?)
+    });
+    let reader = test.database.read(async |reader| {
+        let size = sqlx::query_scalar(SIZE).fetch_one(reader);
+        Ok::<i64, DatabaseError>(size.await?)
+    });
+    // KiB; positive ones would be pages.
+    let sizes = (writer.await.unwrap(), reader.await.unwrap());
+    assert_eq!(sizes, (-2_000, -512));
+    test.database.close().await;
+}
+
 mod dump;
 mod faults;
 mod older;

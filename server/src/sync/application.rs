@@ -12,7 +12,7 @@ use super::events::{self, Event, Reading};
 use super::heartbeats::{Heartbeats, Source};
 use super::machines;
 use crate::clock::unix_ms;
-use crate::database::{Database, DatabaseError};
+use crate::database::Database;
 
 /// Handlers of the sync API's events.
 #[derive(Clone, Debug)]
@@ -24,16 +24,9 @@ pub struct SyncApplication {
 }
 
 impl SyncApplication {
-    /// Handlers on this database. No machine is connected yet, so all become inactive.
+    /// Handlers on this database.
     #[must_use]
     pub fn new(database: Database, heartbeats: Arc<Heartbeats>, longest_answer: usize) -> Self {
-        // Queued before anything that a machine's connection may lead to; the result shows in the
-        // database's own log.
-        drop(database.write(async |tx| {
-            let query = sqlx::query(machines::ALL_INACTIVE);
-            query.execute(tx.connection()).await?;
-            Ok::<_, DatabaseError>(())
-        }));
         Self {
             database,
             heartbeats,

@@ -12,6 +12,7 @@ use super::bodies::{Ephemeral, Update, Versioned};
 use super::change::Change;
 use super::error::SyncError;
 use super::versioned::VersionedWrite;
+use crate::database::{Database, DatabaseError};
 
 /// What a lookup that fails has not found.
 pub const MACHINE: &str = "Machine";
@@ -430,5 +431,16 @@ pub async fn end_silent(change: &mut Change<'_>, id: &str, before: i64) -> Resul
     Ok(true)
 }
 
-/// Makes every machine inactive: at the start no machine is connected.
-pub const ALL_INACTIVE: &str = "UPDATE machines SET active = 0 WHERE active = 1";
+/// Makes every machine inactive: none is connected before the server serves. What a process that
+/// was killed kept online must not be seen as such, so this is waited for.
+///
+/// # Errors
+/// The database's.
+pub async fn end_all(database: &Database) -> Result<(), DatabaseError> {
+    let ending = database.write(async |tx| {
+        let query = sqlx::query("UPDATE machines SET active = 0 WHERE active = 1");
+        query.execute(tx.connection()).await?;
+        Ok::<_, DatabaseError>(())
+    });
+    ending.await
+}

@@ -1,12 +1,12 @@
 //! The sessions that poll, by their ids.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ahash::AHashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 
-use super::{PollSession, lock};
+use super::{Mutex, PollSession, lock};
 use crate::mount::MountId;
 
 /// A session's id: 15 random bytes as 20 characters.

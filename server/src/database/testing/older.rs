@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::postgres;
 use crate::database::connection::{self, Role};
@@ -44,4 +44,14 @@ pub async fn copy(dialect: Dialect, folder: &Path) -> Location {
             location
         }
     }
+}
+
+/// Runs statements on a database that nobody has open.
+pub async fn change(location: &Location, statements: &'static str) {
+    sqlx::any::install_default_drivers();
+    let opening = connection::open(location, Role::Writer, Duration::from_secs(1));
+    let mut connection = opening.await.unwrap();
+    let statements = sqlx::raw_sql(statements);
+    connection.execute(statements).await.unwrap();
+    connection.close().await.unwrap();
 }

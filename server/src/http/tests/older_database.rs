@@ -6,9 +6,10 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 
 use super::client::Answer;
-use super::server::TestServer;
+use super::server::{TestServer, settings};
 use crate::database::testing::older;
-use crate::database::{Dialect, Location};
+use crate::database::{DatabaseError, Dialect, Location};
+use crate::serve::Server;
 
 const FIRST: &str = "019aa6d1000070008000000000000001";
 const SECOND: &str = "019aa6d1000070008000000000000002";
@@ -24,12 +25,43 @@ async fn it_is_served_from_postgres() {
     it_is_served(Dialect::Postgres).await;
 }
 
+#[actix_rt::test]
+async fn no_machine_is_online_on_sqlite_before_it_is_served() {
+    no_machine_is_online_before_it_is_served(Dialect::Sqlite).await;
+}
+
+#[actix_rt::test]
+#[cfg_attr(not(postgres_is_installed), ignore = "PostgreSQL is not installed")]
+async fn no_machine_is_online_on_postgres_before_it_is_served() {
+    no_machine_is_online_before_it_is_served(Dialect::Postgres).await;
+}
+
+/// A process that is killed leaves its machines online.
+async fn no_machine_is_online_before_it_is_served(dialect: Dialect) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = older::copy(dialect, folder.path()).await;
+    older::change(&location, "UPDATE machines SET active = 1").await;
+    let settings = settings(folder.path(), &[("database.url", &url(&location))]);
+    let server = Server::new(settings).unwrap();
+    let counting = server.state().database.read(async |reader| {
+        let count = "SELECT COUNT(*) FROM machines WHERE active = 1";
+        let online: i64 = sqlx::query_scalar(count).fetch_one(reader).await?;
+        Ok::<_, DatabaseError>(online)
+    });
+    assert_eq!(counting.await.unwrap(), 0);
+    server.state().database.close().await;
+}
+
+fn url(location: &Location) -> String {
+    match location {
+        Location::Sqlite(path) => format!("sqlite:{}", path.display()),
+        Location::Postgres(url) => url.clone(),
+    }
+}
+
 async fn it_is_served(dialect: Dialect) {
     let folder = tempfile::tempdir().unwrap();
-    let url = match older::copy(dialect, folder.path()).await {
-        Location::Sqlite(path) => format!("sqlite:{}", path.display()),
-        Location::Postgres(url) => url,
-    };
+    let url = url(&older::copy(dialect, folder.path()).await);
     let server = TestServer::start(&[("database.url", &url)]).await;
     // The account has its key: that of a seed of zeros.
     let key = SigningKey::from_bytes(&[0; 32]);

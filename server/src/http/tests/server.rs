@@ -54,7 +54,8 @@ pub(super) struct TestServer {
     _folder: TempDir,
 }
 
-fn settings(folder: &std::path::Path, flags: &[(&str, &str)]) -> Settings {
+/// Settings of a server with its data in this folder.
+pub(super) fn settings(folder: &std::path::Path, flags: &[(&str, &str)]) -> Settings {
     let loader = Loader::new()
         .flag("listen", "127.0.0.1:0")
         .flag("workers", "2")
