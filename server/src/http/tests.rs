@@ -23,6 +23,7 @@ mod connect;
 mod credentials;
 mod feed;
 mod kv;
+mod manners;
 mod older_database;
 mod routing;
 mod server;
