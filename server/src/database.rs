@@ -33,7 +33,7 @@ pub use ids::new_id;
 pub use location::{Dialect, Location};
 pub use publisher::Publisher;
 pub use thread::{Database, Options};
-pub use writer::{Tx, WriteError};
+pub use writer::{BATCH_TIME, Tx, WriteError};
 
 /// A connection that reads: what [`Database::read`] lends.
 pub type Reader = sqlx::AnyConnection;

@@ -28,7 +28,7 @@ use crate::clock::unix_ms;
 use crate::dashboard::gate::{DashboardGate, Organisations};
 use crate::dashboard::records::Task;
 use crate::dashboard::{Dashboard, DashboardApplication};
-use crate::database::{Database, DatabaseError, Location, OpenError, Options};
+use crate::database::{BATCH_TIME, Database, DatabaseError, Location, OpenError, Options};
 use crate::events::{EventService, EventTasks};
 use crate::http::auth::limits::AuthLimits;
 use crate::http::{manners, routes};
@@ -523,6 +523,7 @@ pub fn database_options(settings: &Settings) -> Options {
         read_connections: database.read_connections,
         write_queue: database.write_queue,
         lock_timeout: database.lock_timeout,
+        batch_time: BATCH_TIME,
     }
 }
 

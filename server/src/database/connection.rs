@@ -43,6 +43,10 @@ pub(super) async fn open(
 /// Sets a connection up. Every commit is on disk before it is acknowledged: with WAL and
 /// `synchronous = FULL` SQLite waits for the disk at each commit, and PostgreSQL does so unless
 /// its `synchronous_commit` has been turned off, which is undone here.
+///
+/// SQLite moves its log into its file within the commit that makes the log 1,000 pages long: 30 ms, five
+/// times a second, at 2,400 events a second. With that on a connection of its own the log became ten
+/// times as large and the p99 of clients no better, since all of it waits for one disk.
 pub(super) async fn prepare(
     connection: &mut AnyConnection,
     dialect: Dialect,

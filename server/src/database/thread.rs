@@ -28,6 +28,8 @@ pub struct Options {
     pub write_queue: usize,
     /// How long a lock of another process is waited for.
     pub lock_timeout: Duration,
+    /// How long a transaction takes more writes in: [`super::BATCH_TIME`], but for tests.
+    pub batch_time: Duration,
 }
 
 /// Handle to the database; cheap to clone, usable from any thread.
@@ -216,6 +218,7 @@ fn serve(
         let writer = Writer {
             location: options.location.clone(),
             lock_timeout: options.lock_timeout,
+            batch_time: options.batch_time,
             connection: Some(connection),
             queue,
             publisher,

@@ -26,7 +26,7 @@ use crate::clock::unix_ms;
 /// Most writes of one transaction.
 const BATCH: usize = 256;
 /// Longest time in which a transaction takes more writes in: those that came first wait for it.
-const BATCH_TIME: Duration = Duration::from_millis(20);
+pub const BATCH_TIME: Duration = Duration::from_millis(20);
 /// Longest time for one write, or one commit. What takes longer is taken for a database that is
 /// gone without a word.
 const STEP_TIME: Duration = Duration::from_secs(10);
@@ -209,6 +209,7 @@ pub(super) enum Order {
 pub(super) struct Writer {
     pub(super) location: Location,
     pub(super) lock_timeout: Duration,
+    pub(super) batch_time: Duration,
     pub(super) connection: Option<AnyConnection>,
     pub(super) queue: mpsc::Receiver<Order>,
     pub(super) publisher: Arc<dyn Publisher>,
@@ -266,7 +267,7 @@ impl Writer {
         while let Some(mut operation) = next.take() {
             outcome = step(tx.run(&mut *operation)).await;
             done.push((operation, std::mem::take(&mut tx.publications)));
-            if outcome.is_err() || done.len() >= BATCH || began.elapsed() >= BATCH_TIME {
+            if outcome.is_err() || done.len() >= BATCH || began.elapsed() >= self.batch_time {
                 break;
             }
             match self.queue.try_recv() {

@@ -247,3 +247,23 @@ impl ResponseError for ApiError {
         self.response("")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_fault_of_the_server_says_nothing_of_its_cause() {
+        let failure = DatabaseError::Internal("no such column: secret_1".to_owned());
+        for err in [ApiError::internal(&"secret_1 at 10.0.0.1"), failure.into()] {
+            for path in ["/v1/sessions", "/api/v1/events"] {
+                let answer = err.response_at(path, "r");
+                assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+                let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+                let body = String::from_utf8_lossy(&body);
+                assert!(body.contains("internal error"), "{body}");
+                assert!(!body.contains("secret") && !body.contains("10.0"), "{body}");
+            }
+        }
+    }
+}

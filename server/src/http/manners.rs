@@ -1,14 +1,15 @@
 //! What every answer has in common: request ids, timing, CORS, body limits, one error shape
 //! (REST contract, section 1).
 
-use std::time::Instant;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, web};
 use dormouse_config::CorsOrigin;
 
 use super::body_limit;
@@ -35,6 +36,10 @@ pub struct RateStanding {
     /// When the next minute begins, ISO 8601.
     pub resets_at: String,
 }
+
+/// How long parts of a request's work took, by name; kept with the request, told in `Server-Timing`.
+#[derive(Clone, Debug)]
+pub struct PartTimes(pub Vec<(&'static str, Duration)>);
 
 /// The middleware around all routes.
 ///
@@ -67,20 +72,16 @@ pub async fn manners(
         response = response.into_response(answer);
     }
     let status = response.status();
-    let headers = response.headers_mut();
     let took = began.elapsed();
-    let millis = took.as_secs_f64() * 1000.0;
+    let timing = server_timing(took, response.request());
+    let headers = response.headers_mut();
     set(headers, "x-request-id", &id);
     set(
         headers,
         "x-response-time",
         &format!("{}ms", took.as_millis()),
     );
-    set(
-        headers,
-        "server-timing",
-        &format!("total;dur={millis:.1};desc=\"Total request time\""),
-    );
+    set(headers, "server-timing", &timing);
     if let Some(correlation) = correlation {
         headers.insert(HeaderName::from_static("x-correlation-id"), correlation);
     }
@@ -122,10 +123,29 @@ pub async fn manners(
         http.count(plain.method(), route.as_deref(), status, took);
     }
     tracing::debug!(
-        method = %plain.method(), path = plain.path(), status = status.as_u16(), millis,
+        method = %plain.method(), path = plain.path(), status = status.as_u16(), millis = millis(took),
         request = id, "answered"
     );
     Ok(response)
+}
+
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
+}
+
+/// The value of `Server-Timing`: the whole, then the parts that the handler has told.
+fn server_timing(took: Duration, request: &HttpRequest) -> String {
+    let mut timing = format!("total;dur={:.1};desc=\"Total request time\"", millis(took));
+    let extensions = request.extensions();
+    for (name, took) in extensions
+        .get::<PartTimes>()
+        .into_iter()
+        .flat_map(|times| &times.0)
+    {
+        // Writing to a string does not fail.
+        let _ = write!(timing, ", {name};dur={:.1}", millis(*took));
+    }
+    timing
 }
 
 /// Answers that need no handler: preflights, and bodies that say they are too large.

@@ -89,7 +89,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         sync::machines::register,
         sync::machines::one,
         sync::machines::status,
-        sync::artifacts::list,
+        sync::artifact_list::list,
         sync::artifacts::create,
         sync::artifacts::one,
         sync::artifacts::update,

@@ -1,12 +1,14 @@
 //! `/`, `/health`, `/ready` (REST contract, section 2).
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::endpoint::Endpoint;
+use super::manners::PartTimes;
 use crate::app_state::{AppState, VERSION};
 use crate::clock::iso_now;
 
@@ -99,7 +101,13 @@ pub(crate) async fn health(state: web::Data<AppState>) -> web::Json<HealthAnswer
     })
 }
 
-/// Whether the server should get traffic.
+async fn timed<T>(check: impl Future<Output = T>) -> (T, Duration) {
+    let began = Instant::now();
+    let result = check.await;
+    (result, began.elapsed())
+}
+
+/// Whether the server should get traffic. `Server-Timing` has the time of each check.
 #[utoipa::path(
     get, path = "/ready", tag = "service",
     responses(
@@ -107,10 +115,22 @@ pub(crate) async fn health(state: web::Data<AppState>) -> web::Json<HealthAnswer
         (status = 503, description = "A check fails", body = ReadyAnswer),
     )
 )]
-pub(crate) async fn ready(state: web::Data<AppState>) -> HttpResponse {
-    let is_draining = state.workers.is_draining();
-    let store = state.workers.store().fault().map(|fault| fault.to_string());
-    let database = state.database.check().await.err();
+pub(crate) async fn ready(state: web::Data<AppState>, request: HttpRequest) -> HttpResponse {
+    let store = state.workers.store();
+    let (database, realtime, store) = tokio::join!(
+        timed(async { state.database.check().await.err() }),
+        timed(async { state.workers.is_draining() }),
+        timed(async { store.fault().map(|fault| fault.to_string()) }),
+    );
+    // Settings that cannot be used end the start: there is nothing left to check of them.
+    let times = vec![
+        ("environment", Duration::ZERO),
+        ("database", database.1),
+        ("realtime", realtime.1),
+        ("store", store.1),
+    ];
+    request.extensions_mut().insert(PartTimes(times));
+    let (database, is_draining, store) = (database.0, realtime.0, store.0);
     let (has_store, has_database) = (store.is_none(), database.is_none());
     let error = store
         .or_else(|| database.map(|err| err.to_string()))

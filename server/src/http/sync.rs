@@ -12,6 +12,7 @@ use crate::http::errors::ApiError;
 use crate::sync::{Change, SyncError, limits};
 
 pub mod access_keys;
+pub mod artifact_list;
 pub mod artifacts;
 pub mod attachments;
 pub mod cursor;
@@ -54,7 +55,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::at("/v1/machines/{id}").get(machines::one),
         Endpoint::at("/v1/machines/{id}/status").put(machines::status),
         Endpoint::at("/v1/artifacts")
-            .get(artifacts::list)
+            .get(artifact_list::list)
             .post(artifacts::create),
         Endpoint::at("/v1/artifacts/{id}")
             .get(artifacts::one)

@@ -24,6 +24,7 @@ mod credentials;
 mod events;
 mod feed;
 mod kv;
+mod manners;
 mod older_database;
 mod routing;
 mod server;

@@ -13,6 +13,8 @@ use super::change::Change;
 use super::error::SyncError;
 use super::tombstones::{self, Kind};
 
+pub mod list;
+
 /// What a lookup that fails has not found.
 pub const ARTIFACT: &str = "Artifact";
 
@@ -126,45 +128,6 @@ pub(super) async fn body(reader: &mut AnyConnection, id: &str) -> Result<String,
     let query = sqlx::query("SELECT body FROM artifacts WHERE id = $1").bind(id);
     let row = query.fetch_one(reader).await?;
     Ok(binary::encode(row.try_get(0)?))
-}
-
-/// All, the last change first. Bodies are not read.
-pub const LIST: &str = concat!(
-    "SELECT ",
-    header_columns!(),
-    ", change_seq FROM artifacts WHERE account_id = $1 ORDER BY updated_at DESC, id DESC LIMIT $2"
-);
-
-/// As [`LIST`], those that changed after a number of the account's sequence; its order is that of
-/// the times.
-pub const LIST_SINCE: &str = concat!(
-    "SELECT ",
-    header_columns!(),
-    ", change_seq FROM artifacts WHERE account_id = $1 AND change_seq > $3 \
-     ORDER BY change_seq DESC LIMIT $2"
-);
-
-/// The artifacts of an account, the last change first, and the highest number of a last change
-/// among them; only those with a number over `since`, if that is given.
-///
-/// # Errors
-/// The database's.
-pub async fn list(
-    reader: &mut AnyConnection,
-    account: &str,
-    since: Option<i64>,
-    most: i64,
-) -> Result<(Vec<ArtifactHeader>, i64), SyncError> {
-    let query = match since {
-        None => sqlx::query(LIST).bind(account).bind(most),
-        Some(since) => sqlx::query(LIST_SINCE).bind(account).bind(most).bind(since),
-    };
-    let (mut headers, mut highest) = (Vec::new(), since.unwrap_or(0));
-    for row in query.fetch_all(reader).await? {
-        headers.push(read_header(&row)?);
-        highest = highest.max(row.try_get(7)?);
-    }
-    Ok((headers, highest))
 }
 
 /// Makes an artifact, or returns the account's own one of this id exactly as it is stored.

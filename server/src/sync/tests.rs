@@ -21,6 +21,7 @@ use crate::database::testing::{TestDatabase, on_both_databases};
 use crate::database::{DatabaseError, Reader};
 
 mod artifact_events;
+mod artifact_lists;
 mod convergence;
 mod delta;
 mod idle;

@@ -1,35 +1,23 @@
-//! Artifacts (REST contract, section 6).
+//! Artifacts (REST contract, section 6); their list is [`super::artifact_list`].
 
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use dormouse_protocol::ErrorBody;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::sessions::Success;
-use super::{change, count, read};
+use super::{change, read};
 use crate::app_state::AppState;
 use crate::http::credentials::UserIdentity;
 use crate::http::errors::ApiError;
 use crate::http::json_body::JsonBody;
-use crate::http::query::Query;
-use crate::sync::artifacts::{
-    self, ARTIFACT, Artifact, ArtifactHeader, ArtifactWrite, NewArtifact, PartWrite,
-};
+use crate::sync::artifacts::{self, ARTIFACT, Artifact, ArtifactWrite, NewArtifact, PartWrite};
 use crate::sync::{SyncError, binary, limits};
 
 /// An artifact.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ArtifactAnswer {
     artifact: Artifact,
-}
-
-/// Artifacts without their bodies.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ArtifactList {
-    artifacts: Vec<ArtifactHeader>,
-    /// The highest number of a change among them, for `sinceSeq`.
-    max_seq: i64,
 }
 
 /// An artifact to be made.
@@ -120,38 +108,6 @@ fn filled(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
         return Err(ApiError::validation(format!("{name} must not be empty")));
     }
     Ok(bytes)
-}
-
-/// Artifacts without their bodies, the last change first.
-#[utoipa::path(
-    get, path = "/v1/artifacts", operation_id = "artifacts_list", tag = "sync",
-    security(("userToken" = [])),
-    params(
-        ("sinceSeq" = Option<u64>, Query, minimum = 0, maximum = 9007199254740991_u64,
-         description = "Only those with a later change: `maxSeq` of an earlier list"),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "All, if absent"),
-    ),
-    responses(
-        (status = 200, description = "Artifacts", body = ArtifactList),
-        (status = 400, description = "A bad number", body = ErrorBody),
-        (status = 401, description = "No token, or a bad one", body = ErrorBody),
-        (status = 503, description = "The database is not available", body = ErrorBody),
-    )
-)]
-pub async fn list(
-    user: UserIdentity,
-    state: web::Data<AppState>,
-    request: HttpRequest,
-) -> Result<web::Json<ArtifactList>, ApiError> {
-    let query = Query::new(request.query_string());
-    let since = query.number("sinceSeq", 0..=i64::MAX as u64)?;
-    let since = since.map(|since| count(Some(since), 0));
-    let most = count(query.number("limit", 1..=1000)?, i64::MAX);
-    let listed = read(&state, &user, async move |reader, account| {
-        artifacts::list(reader, account, since, most).await
-    });
-    let (artifacts, max_seq) = listed.await?;
-    Ok(web::Json(ArtifactList { artifacts, max_seq }))
 }
 
 /// One artifact.

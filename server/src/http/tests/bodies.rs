@@ -93,6 +93,34 @@ async fn a_body_that_says_it_is_too_large_is_refused_before_anything_else() {
 }
 
 #[actix_rt::test]
+async fn a_body_may_have_10_mib() {
+    let server = TestServer::start(&[]).await;
+    for (size, status) in [(10_485_760, 401), (10_485_761, 413)] {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let head = format!(
+                "{method} /v1/account HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+            );
+            let answer = exchange(&server, head.as_bytes()).await;
+            // Where no such method is served, the size is looked at all the same.
+            let status = match (status, method) {
+                (401, "POST" | "DELETE" | "PATCH") => 405,
+                (status, _) => status,
+            };
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{method}: {answer}"
+            );
+            assert_eq!(
+                answer.contains("\"maxSize\":10485760"),
+                status == 413,
+                "{answer}"
+            );
+        }
+    }
+    server.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_chunked_body_is_refused_once_it_is_too_large() {
     let server = TestServer::start(&[("http.body", "2 KiB")]).await;
     let token = server.token("alice");

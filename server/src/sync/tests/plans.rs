@@ -77,16 +77,28 @@ const LISTS: &[List] = &[
         &[Number(50)],
     ),
     (
+        "the last change of an artifact",
+        artifacts::list::LAST_CHANGE,
+        ["artifacts_by_change"; 2],
+        &[],
+    ),
+    (
         "artifacts",
-        artifacts::LIST,
-        ["artifacts_by_update"; 2],
-        &[Number(150)],
+        artifacts::list::LIST,
+        [
+            "artifacts_by_update (account_id=? AND (updated_at,id)<(?,?))",
+            "artifacts_by_update",
+        ],
+        &[Number(150), Number(3000), Number(2000), Text("~")],
     ),
     (
         "artifacts since",
-        artifacts::LIST_SINCE,
-        ["artifacts_by_change"; 2],
-        &[Number(150), Number(100)],
+        artifacts::list::LIST_SINCE,
+        [
+            "artifacts_by_change (account_id=? AND change_seq>? AND change_seq<?)",
+            "artifacts_by_change",
+        ],
+        &[Number(150), Number(2000), Number(100)],
     ),
     (
         "changed sessions",

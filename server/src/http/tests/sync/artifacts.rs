@@ -1,5 +1,8 @@
 //! Section 6.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn artifact(id: &str) -> Value {
@@ -135,6 +138,45 @@ on_both_servers! {
         for bad in ["limit=0", "limit=1001", "sinceSeq=-1", "sinceSeq=x"] {
             server.get(ALICE, &format!("/v1/artifacts?{bad}")).await.is_invalid(&[]);
         }
+        server.stop().await;
+    }
+
+    async fn a_list_without_a_limit_is_whole_however_long_it_is(server) {
+        server.send(ALICE, "POST", "/v1/artifacts", artifact("a")).await.ok();
+        let mut made = 1;
+        // Less than a page, a page, two pages, more than two.
+        for count in [999, 1000, 2000, 2345] {
+            let filled = server.state().database.write(async move |tx| {
+                // Many have the same time.
+                let query = format!(
+                    "WITH RECURSIVE n(i) AS (SELECT {made} + 1 UNION ALL SELECT i + 1 FROM n \
+                     WHERE i < {count}) INSERT INTO artifacts (id, account_id, header_version, \
+                     body_version, change_seq, create_seq, created_at, updated_at, \
+                     data_encryption_key, header, body) SELECT 'a' || i, account_id, 1, 1, i, i, \
+                     created_at, updated_at + i / 400, data_encryption_key, header, body \
+                     FROM n, artifacts WHERE id = 'a'"
+                );
+                let query = sqlx::query(sqlx::AssertSqlSafe(query));
+                query.execute(tx.connection()).await?;
+                Ok::<_, crate::database::DatabaseError>(())
+            });
+            filled.await.unwrap();
+            made = count;
+            for (query, length) in [("", count), ("?sinceSeq=0", count), ("?sinceSeq=5", count - 5)] {
+                let answer = server.get(ALICE, &format!("/v1/artifacts{query}")).await;
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+                let list = answer.ok();
+                assert_eq!(list["maxSeq"], count, "{query}");
+                let artifacts = list["artifacts"].as_array().unwrap();
+                assert_eq!(artifacts.len(), usize::try_from(length).unwrap(), "{query}");
+                let ids: BTreeSet<_> = artifacts.iter().map(|one| one["id"].as_str()).collect();
+                assert_eq!(ids.len(), artifacts.len(), "{query}: none comes twice");
+                let times = artifacts.iter().map(|one| Reverse(one["updatedAt"].as_i64()));
+                assert!(times.is_sorted(), "{query}");
+            }
+        }
+        let none = server.get(BOB, "/v1/artifacts").await.ok();
+        assert_eq!(none, json!({ "artifacts": [], "maxSeq": 0 }));
         server.stop().await;
     }
 
