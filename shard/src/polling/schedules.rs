@@ -125,12 +125,12 @@ fn of_posts_that_overlap_one_is_refused_and_none_is_taken_in_part() {
 fn a_change_that_meets_the_end_loses_no_frame_and_doubles_none() {
     explore(|| {
         let (_sessions, session) = session();
+        assert!(session.begin_change());
         let other = {
             let session = session.clone();
             thread::spawn(move || {
                 let socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty());
                 let slot = Slot::new(socket.unwrap(), ConnectionId::random(), Owner::Lobby);
-                assert!(session.begin_change());
                 session.probed();
                 session.change_to(Box::new(slot)).err()
             })
