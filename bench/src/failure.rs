@@ -79,6 +79,9 @@ pub enum Failure {
         /// Its exit code.
         code: u8,
     },
+    /// A signal ended a trial, of which a half is no result.
+    #[error("interrupted; there is no result, and what was started is ended: run it again")]
+    Interrupted,
     /// `--out` cannot be written.
     #[error("cannot write the result to {path}: {reason}; name a writable place with --out")]
     ResultFile {
@@ -91,7 +94,7 @@ pub enum Failure {
 
 impl Failure {
     /// The exit code: 1 unfinished, 2 usage, 3 unreachable, 4 refused, 5 endpoint missing, 6 file
-    /// descriptors, 7 result file.
+    /// descriptors, 7 result file, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Incomplete(_) => EXIT_LIMITS_BROKEN,
@@ -101,6 +104,7 @@ impl Failure {
             Self::MissingEndpoint { .. } => 5,
             Self::FileDescriptors { .. } => 6,
             Self::ResultFile { .. } => 7,
+            Self::Interrupted => EXIT_INTERRUPTED,
             Self::Worker { code, .. } => *code,
         }
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::OutputArgs;
 use super::hostile::ProgramArgs;
-use super::output::{Output, Verdict, runtime, say};
+use super::output::{Output, Verdict, run_trial, say};
 use crate::failure::Failure;
 use crate::faults::{self, FaultPlan};
 
@@ -38,7 +38,7 @@ pub fn run(args: FaultsArgs) -> Result<u8, Failure> {
     };
     plan.chosen()?;
     let output = Output::prepare(&args.output)?;
-    let outcome = runtime()?.block_on(faults::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
+    let outcome = run_trial(faults::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
     let verdict = Verdict::of(&outcome);
     output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
 }

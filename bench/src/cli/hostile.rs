@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::OutputArgs;
-use super::output::{Output, Verdict, runtime, say};
+use super::output::{Output, Verdict, run_trial, say};
 use crate::failure::Failure;
 use crate::hostile::{self, HostilePlan, Size};
 
@@ -47,8 +47,7 @@ pub fn run(args: HostileArgs) -> Result<u8, Failure> {
     };
     plan.chosen()?;
     let output = Output::prepare(&args.output)?;
-    let outcome =
-        runtime()?.block_on(hostile::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
+    let outcome = run_trial(hostile::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
     let verdict = Verdict::of(&outcome);
     output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
 }

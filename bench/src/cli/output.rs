@@ -103,6 +103,21 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.map_err(|err| Failure::Incomplete(format!("cannot start the runtime: {err}")))
 }
 
+/// Runs a trial to its end, or until a signal: half a trial is no result, but the server that it
+/// started must end with it.
+///
+/// # Errors
+/// [`Failure::Interrupted`], or what the trial says.
+pub fn run_trial<T>(trial: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(async {
+        let mut stop = stop_on_signal();
+        tokio::select! {
+            result = trial => result,
+            () = stop.requested() => Err(Failure::Interrupted),
+        }
+    })
+}
+
 /// A stop that Ctrl-C and, on Unix, SIGTERM request. To be called on the runtime.
 pub fn stop_on_signal() -> Stop {
     let (request, stop) = Stop::channel();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::args::OutputArgs;
-use super::output::{Output, Verdict, runtime, say};
+use super::output::{Output, Verdict, run_trial, say};
 use crate::failure::Failure;
 use crate::soak::{self, SoakPlan};
 
@@ -54,7 +54,7 @@ pub fn run(args: SoakArgs) -> Result<u8, Failure> {
         rate: args.rate,
     };
     let output = Output::prepare(&args.output)?;
-    let outcome = runtime()?.block_on(soak::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
+    let outcome = run_trial(soak::run(&plan, &mut |line| say(&format!("{line}\n"))))?;
     let verdict = Verdict::of(&outcome);
     output.finish(&outcome.scenario, &outcome, &outcome.report(), verdict)
 }

@@ -259,6 +259,36 @@ async fn an_interrupted_run_settles_and_leaves_a_result() {
     assert_eq!(result["reconciliation"]["pings"]["lost"], 0);
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_of_an_interrupted_trial_ends_with_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let made = Command::new("mkfifo").arg(&told).status().unwrap();
+    assert!(made.success());
+    let server = folder.path().join("server");
+    let script = format!("#!/bin/sh\necho $$ >'{}'\nexec sleep 600\n", told.display());
+    std::fs::write(&server, script).unwrap();
+    std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o755)).unwrap();
+
+    let child = program(&["soak", "--server", server.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    // Comes when the server has started.
+    let id = tokio::task::spawn_blocking(|| std::fs::read_to_string(told).unwrap());
+    let id = id.await.unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = finish(child).await;
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{report}");
+    assert!(report.contains("there is no result"), "{report}");
+    let server = rustix::process::Pid::from_raw(id).unwrap();
+    let there = rustix::process::test_kill_process(server);
+    assert_eq!(there, Err(rustix::io::Errno::SRCH));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_reason_not_to_run_has_its_own_exit_code() {
     let server = FakeServer::start(Faults::default()).await;
