@@ -1,5 +1,6 @@
 //! Who hears what: agents, newcomers, organisations, rooms, backends.
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::json;
 
