@@ -145,7 +145,8 @@ fn highest_rate(result: &ResultDocument, names: &[&str]) -> Option<f64> {
     rates.copied().reduce(f64::max)
 }
 
-/// The most that was held of each resource, over all results.
+/// The most that was held of each resource, over all results whose generator kept up: what one
+/// reads in a hurry after a pause is no rate.
 fn held(results: &Results) -> Markdown {
     type Of = fn(&ResultDocument) -> Option<f64>;
     let rows: [(&str, Of, &str); 6] = [
@@ -208,6 +209,7 @@ fn held(results: &Results) -> Markdown {
         let most = results
             .named(|_| true)
             .into_iter()
+            .filter(|(_, result)| result.valid())
             .filter_map(|(run, result)| Some((of(result)?, run.to_owned())))
             .max_by(|left, right| left.0.total_cmp(&right.0));
         table.row([
