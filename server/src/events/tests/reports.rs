@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use sqlx::Row as _;
 
-use super::super::call_record::RecordStatus;
+use super::super::call_record::{CallRecord, RecordStatus, insert};
 use super::super::reporting::query::Group;
 use super::super::reporting::{Grouping, ReportQuery, Tally, report};
 use super::super::rollup::{DAY, HOUR};
@@ -200,6 +200,46 @@ on_both_databases! {
                 Ok::<_, DatabaseError>((parts, totals))
             });
             assert_eq!(summing.await.unwrap(), (rows, rows), "{width}");
+        }
+        test.database.close().await;
+    }
+
+    async fn a_call_that_has_a_record_is_summed_once(test) {
+        let record = CallRecord {
+            tenant: "t".into(),
+            call_id: "a".to_owned(),
+            from_number: None,
+            to_number: None,
+            direction: "INBOUND".to_owned(),
+            status: RecordStatus::Completed,
+            duration: 60,
+            billable_duration: 60,
+            cost_micros: 1,
+            rate_micros: 1,
+            handle_ms: None,
+            campaign_id: String::new(),
+            publisher_id: String::new(),
+            buyer_id: String::new(),
+            created_at: BEGIN,
+        };
+        let other = CallRecord { call_id: "b".to_owned(), ..record.clone() };
+        let elsewhere = CallRecord { tenant: "u".into(), ..record.clone() };
+        // Twice in one statement, then in another beside new ones.
+        for records in [
+            vec![record.clone(), record.clone()],
+            vec![record.clone(), other, elsewhere, record],
+        ] {
+            let writing = test.database.write(async move |tx| insert(tx, &records).await);
+            let written: Result<(), DatabaseError> = writing.await;
+            written.unwrap();
+        }
+        for (sum, calls) in [
+            ("SELECT CAST(SUM(calls) AS BIGINT) FROM call_totals WHERE width = 60000 AND tenant_id = 't'", 2),
+            ("SELECT CAST(SUM(calls) AS BIGINT) FROM call_totals WHERE width = 60000 AND tenant_id = 'u'", 1),
+            ("SELECT CAST(SUM(calls) AS BIGINT) FROM call_rollups WHERE width = 60000 AND tenant_id = 't'", 2),
+            ("SELECT CAST(SUM(calls) AS BIGINT) FROM call_rollups WHERE width = 60000 AND tenant_id = 'u'", 1),
+        ] {
+            assert_eq!(number(&test.database, sum).await, calls, "{sum}");
         }
         test.database.close().await;
     }
