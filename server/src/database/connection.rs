@@ -46,7 +46,7 @@ pub(super) async fn open(
 ///
 /// SQLite moves its log into its file within the commit that makes the log 1,000 pages long: 30 ms, five
 /// times a second, at 2,400 events a second. With that on a connection of its own the log became ten
-/// times as large and the p99 of clients no better, since all of it waits for one disk.
+/// times as large and the p99 of clients no better.
 pub(super) async fn prepare(
     connection: &mut AnyConnection,
     dialect: Dialect,
