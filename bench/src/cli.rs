@@ -104,7 +104,11 @@ enum Command {
     /// The least: a bare epoll loop that `footprint` measures the server against.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    FloorServer,
+    FloorServer {
+        /// Ping each connection every 30 s, as servers do.
+        #[arg(long)]
+        pings: bool,
+    },
 }
 
 impl Cli {
@@ -146,7 +150,7 @@ impl Cli {
             #[cfg(target_os = "linux")]
             Command::Soak(args) => soak::run(*args),
             #[cfg(target_os = "linux")]
-            Command::FloorServer => crate::footprint::floor_server::serve()
+            Command::FloorServer { pings } => crate::footprint::floor_server::serve(pings)
                 .map(|()| EXIT_PASSED)
                 .map_err(|err| Failure::Incomplete(format!("the floor server: {err}"))),
         }

@@ -76,7 +76,7 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Findings, Fail
         sleeping(&server, plan, &sleep, &mut findings, progress)?;
     }
     let floor = match plan.floor {
-        true if plan.compares() => Some(Floor::start(&plan.program)?),
+        true if plan.compares() => Some(Floor::start(&plan.program, false)?),
         _ => None,
     };
     let mut subjects = vec![server];
@@ -107,15 +107,25 @@ fn sleeping(
         let steps = growth::measure(server, patience, sleep, &plan.growth, plan.pings, progress);
         findings.growth = steps.map_err(|trouble| server.failure(trouble, "growth"))?;
     }
+    let floor = match plan.floor && (plan.measures(Section::Idle) || plan.measures(Section::Wake)) {
+        true => Some(Floor::start(&plan.program, true)?),
+        false => None,
+    };
+    let floor = floor.as_ref().map(Floor::subject);
     if plan.measures(Section::Idle) {
         let idle = idle::measure(server, patience, sleep, plan.connections, plan.idle);
-        let idle = idle.map_err(|trouble| server.failure(trouble, "idle"))?;
+        let mut idle = idle.map_err(|trouble| server.failure(trouble, "idle"))?;
+        if let Some(floor) = floor {
+            let least = idle::measure_floor(floor, patience, sleep, plan.connections, plan.idle);
+            let least = least.map_err(|trouble| floor.failure(trouble, "idle"))?;
+            idle.floor_cpu_percent = Some(least);
+        }
         progress(&idle.line());
         findings.idle = Some(idle);
     }
     if plan.measures(Section::Wake) {
         let connections = plan.wake_connections;
-        let figures = wake::measure(server, patience, sleep, connections, plan.rounds);
+        let figures = wake::measure(server, floor, patience, sleep, connections, plan.rounds);
         let figures = figures.map_err(|trouble| server.failure(trouble, "wake"))?;
         progress(&figures.line());
         findings.wake = Some(figures);

@@ -45,7 +45,8 @@ pub mod subscriptions;
 pub mod table;
 pub mod tier;
 pub mod turn;
-pub mod worker;
+pub mod wake_queue;
+mod worker;
 pub mod workers;
 
 pub use manager::ConnectionManager;

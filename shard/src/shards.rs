@@ -52,8 +52,10 @@ pub struct ShardRecord {
     pub is_asleep: bool,
     /// The actor, while awake.
     pub actor: Option<Addr<ConnectionManager>>,
-    /// Messages sent to the actor that it has not handled; it does not stop before.
+    /// Messages for the actor that it has not handled; it does not stop before.
     pub in_flight: u32,
+    /// Of those, the ones that wait until the shard is woken; what comes later waits behind them.
+    pub waiting: u32,
     /// Connections by client type.
     pub by_type: [u32; 3],
     /// Smallest `connectedAt`, Unix ms.
@@ -126,7 +128,7 @@ impl ShardRecord {
     /// Gives back what is empty; `true` when the record itself can go.
     pub fn tidy_up(&mut self) -> bool {
         self.hub.take_if(|hub| hub.is_empty());
-        self.is_over() && self.actor.is_none()
+        self.is_over() && self.actor.is_none() && self.in_flight == 0
     }
 
     /// Whether nothing is left of the shard, nor of the hub if this is its first.
@@ -168,6 +170,7 @@ impl Shards {
             is_asleep: false,
             actor: None,
             in_flight: 0,
+            waiting: 0,
             by_type: [0; 3],
             oldest: u64::MAX,
             last_activity: 0,

@@ -49,6 +49,7 @@ use crate::subscribers::Subscribers;
 use crate::table::{Owner, SlotToken};
 use crate::tier::Tiers;
 use crate::turn::FrameRef;
+use crate::wake_queue::WakeQueue;
 
 /// What all workers share. Nothing here changes while the server runs, but for overrides.
 #[derive(Clone)]
@@ -80,6 +81,8 @@ pub struct Worker {
     common: Common,
     sockets: RefCell<Sockets>,
     shards: RefCell<Shards>,
+    /// What sleeping shards are told when it is their turn to wake.
+    wake_queue: RefCell<WakeQueue>,
     lobby: RefCell<Lobby>,
     subscribers: RefCell<Subscribers>,
     /// Events that are not handed out yet, in order.
@@ -139,13 +142,49 @@ impl Worker {
         }
     }
 
-    /// Sends a message to a shard of this worker, which wakes if it sleeps.
-    fn tell(self: &Rc<Self>, index: u32, message: ShardMessage) {
-        if let Some(actor) = self.rouse(index) {
-            if let Some(record) = self.shards.borrow_mut().get_mut(index) {
-                record.in_flight += 1;
+    /// Sends a message to a shard of this worker. One that sleeps gets it when it is its turn to
+    /// wake.
+    fn tell(&self, index: u32, message: ShardMessage) {
+        let mut shards = self.shards.borrow_mut();
+        let Some(record) = shards.get_mut(index) else {
+            return self.no_longer_untold(&message);
+        };
+        record.in_flight += 1;
+        match &record.actor {
+            Some(actor) if record.waiting == 0 => self.hand_over(actor, message),
+            _ => {
+                record.waiting += 1;
+                self.wake_queue.borrow_mut().push(index, message);
+                self.posted.notify_one();
             }
-            actor.do_send(message);
+        }
+    }
+
+    /// Hands up to so many of the waiting messages to their shards, waking those that sleep.
+    fn wake_some(self: &Rc<Self>, most: usize) {
+        for _ in 0..most {
+            let Some((index, message)) = self.wake_queue.borrow_mut().pop() else {
+                return;
+            };
+            let Some(actor) = self.rouse(index) else {
+                continue;
+            };
+            if let Some(record) = self.shards.borrow_mut().get_mut(index) {
+                record.waiting -= 1;
+            }
+            self.hand_over(&actor, message);
+        }
+    }
+
+    fn hand_over(&self, actor: &Addr<ConnectionManager>, message: ShardMessage) {
+        self.no_longer_untold(&message);
+        actor.do_send(message);
+    }
+
+    /// Waking needs what is known of a connection until its shard hears of its end.
+    fn no_longer_untold(&self, message: &ShardMessage) {
+        if let ShardMessage::Ended(token) = message {
+            self.sockets.borrow_mut().told(*token);
         }
     }
 

@@ -104,6 +104,9 @@ impl Findings {
         };
         if let Some(idle) = &self.idle {
             push("idle_cpu_percent".to_owned(), idle.cpu_percent);
+            if let Some(floor) = idle.floor_cpu_percent {
+                push("idle_floor_cpu_percent".to_owned(), floor);
+            }
         }
         if let Some(wake) = &self.wake {
             push(format!("wake_{}_p50_us", wake.connections), wake.p50_us);
@@ -112,6 +115,9 @@ impl Findings {
                 format!("wake_{}_awake_p99_us", wake.connections),
                 wake.awake_p99_us,
             );
+            if let Some(floor) = wake.floor_p99_us {
+                push(format!("wake_{}_floor_p99_us", wake.connections), floor);
+            }
         }
         if let Some(rush) = &self.wake_users {
             push(format!("wake_{}_users_seconds", rush.users), rush.seconds);
@@ -156,13 +162,15 @@ impl Findings {
 
 impl Findings {
     fn sleeping_table(&self) -> String {
-        let mut table = Table::new(["asleep", "", "", ""]);
-        let mut row = |cells: [String; 4]| table.row(cells);
+        let mut table = Table::new(["asleep", "", "", "", ""]);
+        let mut row = |cells: [String; 5]| table.row(cells);
         let time = |micros: f64| format_micros(micros);
         if let Some(idle) = &self.idle {
             row([
                 format!("{} connections, {:.0} s", idle.connections, idle.seconds),
                 format!("{:.3}% of a processor", idle.cpu_percent),
+                idle.floor_cpu_percent
+                    .map_or_else(|| "-".to_owned(), |percent| format!("floor {percent:.3}%")),
                 format!("{} protocol pings answered", idle.protocol_pings),
                 format!(
                     "{} of {} shards asleep",
@@ -176,6 +184,10 @@ impl Findings {
                 format!("p50 {}", time(wake.p50_us)),
                 format!("p99 {}", time(wake.p99_us)),
                 format!("awake p99 {}", time(wake.awake_p99_us)),
+                wake.floor_p99_us.map_or_else(
+                    || "-".to_owned(),
+                    |micros| format!("floor p99 {}", time(micros)),
+                ),
             ]);
         }
         if let Some(rush) = &self.wake_users {
@@ -184,6 +196,7 @@ impl Findings {
                 format!("all in {:.3} s", rush.seconds),
                 format!("others before p99 {}", time(rush.others_before_p99_us)),
                 format!("others meanwhile p99 {}", time(rush.others_p99_us)),
+                format!("{} awake at last", rush.awake),
             ]);
         }
         table.render()

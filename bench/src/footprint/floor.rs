@@ -18,14 +18,16 @@ pub(super) struct Floor {
 }
 
 impl Floor {
-    /// Starts `program floor-server` and waits until it listens.
+    /// Starts `program floor-server` and waits until it listens. With `pings` it pings its
+    /// connections.
     ///
     /// # Errors
     /// It cannot be started or does not say where it listens.
-    pub(super) fn start(program: &Path) -> Result<Self, Failure> {
+    pub(super) fn start(program: &Path, pings: bool) -> Result<Self, Failure> {
         let failed = |reason: String| Failure::Incomplete(format!("the floor server: {reason}"));
         let mut child = Command::new(program)
             .arg("floor-server")
+            .args(pings.then_some("--pings"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -8,8 +8,10 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -25,15 +27,18 @@ const LISTENER: u64 = u64::MAX;
 const STDIN: u64 = u64::MAX - 1;
 const GREETING: &str = r#"{"event":"connected","data":{"connectionId":"00000000-0000-4000-8000-000000000000","userId":"floor","clientType":"user-scoped","timestamp":1}}"#;
 const PONG: &str = r#"{"event":"pong","data":{"timestamp":1700000000000}}"#;
+/// Between two protocol pings of a connection, in steps of [`TICK`].
+const PING_TICKS: usize = 120;
+const TICK: Duration = Duration::from_millis(250);
 /// Longest queue of connections that are not yet accepted.
 const BACKLOG: i32 = 4096;
 
 /// Listens on a free port of 127.0.0.1, prints `listening <address>`, and serves until standard
-/// input ends.
+/// input ends. With `pings`, each connection gets a protocol ping every 30 s.
 ///
 /// # Errors
 /// The system's.
-pub fn serve() -> std::io::Result<()> {
+pub fn serve(pings: bool) -> std::io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
@@ -42,7 +47,46 @@ pub fn serve() -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening {address}")?;
     stdout.flush()?;
-    Ok(Floor::new(listener.into())?.run()?)
+    let floor = Floor::new(listener.into())?;
+    Ok(floor.run(pings.then(|| Pings::begin(Instant::now())))?)
+}
+
+/// Who is pinged next, and when: an equal share of the members in each tick.
+struct Pings {
+    due: Instant,
+    tick: usize,
+    frame: Vec<u8>,
+}
+
+impl Pings {
+    fn begin(now: Instant) -> Self {
+        Self {
+            due: now + TICK,
+            tick: 0,
+            frame: server_frame(Opcode::Ping, b""),
+        }
+    }
+
+    /// How long until the next tick.
+    fn wait(&self, now: Instant) -> Timespec {
+        let left = self.due.saturating_duration_since(now);
+        Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        }
+    }
+
+    /// The places whose turn it is, if it is time.
+    fn take(&mut self, now: Instant, members: usize) -> Option<std::ops::Range<usize>> {
+        if now < self.due {
+            return None;
+        }
+        self.due += TICK;
+        let place = |tick: usize| members * tick / PING_TICKS;
+        let range = place(self.tick)..place(self.tick + 1);
+        self.tick = (self.tick + 1) % PING_TICKS;
+        Some(range)
+    }
 }
 
 struct Floor {
@@ -112,13 +156,19 @@ impl Floor {
         })
     }
 
-    fn run(mut self) -> rustix::io::Result<()> {
+    fn run(mut self, mut pings: Option<Pings>) -> rustix::io::Result<()> {
         let mut events = Vec::with_capacity(512);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+            let wait = pings.as_ref().map(|pings| pings.wait(Instant::now()));
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(err) => return Err(err),
+            }
+            if let Some(pings) = &mut pings
+                && let Some(places) = pings.take(Instant::now(), self.members.len())
+            {
+                self.send_to(places, &pings.frame);
             }
             for event in &events {
                 let (flags, token) = (event.flags, event.data.u64());
@@ -236,10 +286,15 @@ impl Floor {
         Ok(())
     }
 
-    /// One `send` for each connection. A peer that is gone is noticed by its own event.
+    /// One `send` for each connection.
     fn broadcast(&mut self, frame: &[u8]) -> u64 {
+        self.send_to(0..self.members.len(), frame)
+    }
+
+    /// A peer that is gone is noticed by its own event.
+    fn send_to(&mut self, places: std::ops::Range<usize>, frame: &[u8]) -> u64 {
         let mut delivered = 0;
-        for &index in &self.members {
+        for &index in self.members.get(places).unwrap_or_default() {
             if let Some(Some(peer)) = self.peers.get_mut(index) {
                 let sent = socket::write_or_keep(&peer.socket, &mut peer.unsent, frame);
                 delivered += u64::from(sent.is_ok());
@@ -371,6 +426,21 @@ mod tests {
         assert_eq!(frame, server_frame(Opcode::Text, expected));
         assert_eq!(broadcast_frame(b"{}"), None);
         assert_eq!(broadcast_frame(b"\xff"), None);
+    }
+
+    #[test]
+    fn each_member_is_pinged_once_in_thirty_seconds() {
+        let began = Instant::now();
+        for members in [0, 1, 7, 120, 15_000] {
+            let mut pings = Pings::begin(began);
+            assert_eq!(pings.take(began, members), None, "too early");
+            let mut places = Vec::new();
+            for tick in 1..=PING_TICKS as u32 {
+                places.extend(pings.take(began + TICK * tick, members).unwrap());
+            }
+            assert!(places.into_iter().eq(0..members));
+            assert_eq!(TICK * PING_TICKS as u32, Duration::from_secs(30));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::connecting::IN_FLIGHT;
 use super::dialect::Shards;
 use super::echo;
 use super::generator::{Ears, Generator, Reply};
-use super::meter::Meter;
+use super::meter::{Cost, Meter};
 use super::plan::SleepPlan;
 use super::sleep::{all_asleep, shards};
 use super::subject::Subject;
@@ -29,6 +29,8 @@ pub struct IdleFigures {
     pub protocol_pings: u64,
     /// The server's use of one processor, in percent.
     pub cpu_percent: f64,
+    /// The floor's with as many connections and the same pings; `None` if it was not measured.
+    pub floor_cpu_percent: Option<f64>,
     /// Shards at the end: answering protocol pings wakes none.
     pub shards: Shards,
 }
@@ -38,12 +40,13 @@ impl IdleFigures {
     pub(super) fn line(&self) -> String {
         format!(
             "idle connections={} accounts={} seconds={:.0} protocol_pings={} cpu_percent={:.3} \
-             asleep={} of={}",
+             floor_cpu_percent={:.3} asleep={} of={}",
             self.connections,
             self.accounts,
             self.seconds,
             self.protocol_pings,
             self.cpu_percent,
+            self.floor_cpu_percent.unwrap_or(f64::NAN),
             self.shards.asleep,
             self.shards.total
         )
@@ -66,26 +69,57 @@ pub(super) fn measure(
     echo::once_on_each(&mut generator)?;
     all_asleep(&mut generator, &plan.admin, plan.timeout)?;
     generator.rest(plan.settle)?;
-    let mut sleepers = Sleepers::default();
-    let meter = Meter::start(&mut generator)?;
-    generator.listen(window, &mut sleepers)?;
-    let cost = meter.stop(&mut generator, connections as u64, None)?;
-    if sleepers.heard > 0 {
-        return Err(Trouble::Account(format!(
-            "{} messages came to connections that had asked for none",
-            sleepers.heard
-        )));
-    }
+    let (cost, protocol_pings) = leave_alone(&mut generator, window)?;
     let shards = shards(&mut generator, &plan.admin)?;
     generator.close(IN_FLIGHT)?;
     Ok(IdleFigures {
         connections,
         accounts: subject.tokens.len().min(connections),
         seconds: cost.wall.as_secs_f64(),
-        protocol_pings: sleepers.pinged,
-        cpu_percent: cost.cpu.as_secs_f64() / cost.wall.as_secs_f64() * 100.0,
+        protocol_pings,
+        cpu_percent: percent(&cost),
+        floor_cpu_percent: None,
         shards,
     })
+}
+
+/// The processor's percentage that a floor with pings takes for as many connections.
+///
+/// # Errors
+/// As [`measure`].
+pub(super) fn measure_floor(
+    floor: &Rc<Subject>,
+    patience: Duration,
+    plan: &SleepPlan,
+    connections: usize,
+    window: Duration,
+) -> Result<f64, Trouble> {
+    let mut generator = Generator::new(floor, patience)?;
+    generator.open(connections, IN_FLIGHT)?;
+    echo::once_on_each(&mut generator)?;
+    generator.rest(plan.settle)?;
+    let (cost, _) = leave_alone(&mut generator, window)?;
+    generator.close(IN_FLIGHT)?;
+    Ok(percent(&cost))
+}
+
+/// Does nothing but answer protocol pings; returns what that cost and how many there were.
+fn leave_alone(generator: &mut Generator, window: Duration) -> Result<(Cost, u64), Trouble> {
+    let mut sleepers = Sleepers::default();
+    let meter = Meter::start(generator)?;
+    generator.listen(window, &mut sleepers)?;
+    let cost = meter.stop(generator, generator.opened() as u64, None)?;
+    if sleepers.heard > 0 {
+        return Err(Trouble::Account(format!(
+            "{} messages came to connections that had asked for none",
+            sleepers.heard
+        )));
+    }
+    Ok((cost, sleepers.pinged))
+}
+
+fn percent(cost: &Cost) -> f64 {
+    cost.cpu.as_secs_f64() / cost.wall.as_secs_f64() * 100.0
 }
 
 #[derive(Default)]

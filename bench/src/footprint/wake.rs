@@ -40,6 +40,9 @@ pub struct WakeFigures {
     pub max_us: f64,
     /// 99th percentile of the next broadcast, which finds the shard awake.
     pub awake_p99_us: f64,
+    /// 99th percentile of the floor's broadcasts to as many connections, after as long a rest;
+    /// `None` if it was not measured.
+    pub floor_p99_us: Option<f64>,
     /// Rounds after which the overview told of a shard awake: all, if a broadcast wakes.
     pub woken: usize,
 }
@@ -71,13 +74,14 @@ impl WakeFigures {
     pub(super) fn line(&self) -> String {
         format!(
             "wake connections={} rounds={} p50_us={:.0} p99_us={:.0} max_us={:.0} \
-             awake_p99_us={:.0} woken={}",
+             awake_p99_us={:.0} floor_p99_us={:.0} woken={}",
             self.connections,
             self.rounds,
             self.p50_us,
             self.p99_us,
             self.max_us,
             self.awake_p99_us,
+            self.floor_p99_us.unwrap_or(f64::NAN),
             self.woken
         )
     }
@@ -101,12 +105,14 @@ impl RushFigures {
     }
 }
 
-/// Lets the first account's shards sleep and wakes them with a broadcast, again and again.
+/// Lets the first account's shards sleep and wakes them with a broadcast, again and again; in
+/// between, a floor that is given has a broadcast of its own.
 ///
 /// # Errors
 /// [`Trouble`]: they do not fall asleep, or a broadcast does not arrive exactly once everywhere.
 pub(super) fn measure(
     subject: &Rc<Subject>,
+    floor: Option<&Rc<Subject>>,
     patience: Duration,
     plan: &SleepPlan,
     connections: usize,
@@ -115,9 +121,21 @@ pub(super) fn measure(
     let mut generator = Generator::for_first_account(subject, patience)?;
     generator.open(connections, IN_FLIGHT)?;
     echo::once_on_each(&mut generator)?;
+    let mut floor = match floor {
+        Some(floor) => {
+            let mut generator = Generator::for_first_account(floor, patience)?;
+            generator.open(connections, IN_FLIGHT)?;
+            Some(generator)
+        }
+        None => None,
+    };
     let (mut asleep, mut awake, mut woken) = (Trend::new(), Trend::new(), 0);
+    let mut least = Trend::new();
     for _ in 0..rounds {
         all_asleep(&mut generator, &plan.admin, plan.timeout)?;
+        if let Some(floor) = &mut floor {
+            least.merge(&fan_out::once(floor)?);
+        }
         asleep.merge(&fan_out::once(&mut generator)?);
         let shards = shards(&mut generator, &plan.admin)?;
         woken += usize::from(shards.asleep < shards.total);
@@ -131,6 +149,7 @@ pub(super) fn measure(
         p99_us: micros(&asleep, 0.99),
         max_us: micros(&asleep, 1.0),
         awake_p99_us: micros(&awake, 0.99),
+        floor_p99_us: floor.is_some().then(|| micros(&least, 0.99)),
         woken,
     })
 }
@@ -202,7 +221,7 @@ fn rush_once(
     let calm = Instant::now() + window;
     while Instant::now() < calm {
         room.others_ping(generator)?;
-        generator.turn(OTHERS_INTERVAL / 4, &mut room)?;
+        generator.turn(room.until_due(), &mut room)?;
     }
     let before = std::mem::take(&mut room.others);
 
@@ -219,7 +238,7 @@ fn rush_once(
         room.others_ping(generator)?;
         let wait = match next < all {
             true => Duration::ZERO,
-            false => OTHERS_INTERVAL / 4,
+            false => room.until_due(),
         };
         generator.turn(wait, &mut room)?;
         room.check()?;
@@ -276,6 +295,11 @@ impl Room {
     /// Whether anything is unanswered.
     fn waits(&self) -> bool {
         self.waiting.iter().any(|dues| !dues.is_empty())
+    }
+
+    /// How long until one of the others pings.
+    fn until_due(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
     }
 
     /// A message was due on that connection at that moment.

@@ -272,7 +272,9 @@ async fn sleeping_and_waking_are_measured_with_every_answer_accounted_for() {
     assert_eq!(sizes, [(Some(15), Some(15)), (Some(40), Some(15))]);
     for metric in [
         "idle_cpu_percent",
+        "idle_floor_cpu_percent",
         "wake_8_p99_us",
+        "wake_8_floor_p99_us",
         "wake_5_users_seconds",
         "growth_40_ping_cpu_us",
         "growth_asleep_bytes",

@@ -20,7 +20,7 @@ use crate::table::Owner;
 
 /// What clients read when the server stops.
 pub(super) const STOPPING: &str = "the server is stopping; reconnect";
-/// Shards that are told of a broadcast before others get their turn: waking one may read a disk.
+/// Shards that are told of a broadcast before others get their turn.
 const SHARDS_PER_TURN: usize = 16;
 /// Shortest time between two rounds of closing connections while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(50);

@@ -14,6 +14,8 @@ use crate::table::Owner;
 
 /// Commands taken per turn.
 const COMMANDS_PER_TURN: usize = 256;
+/// Messages handed to sleeping shards per turn: about a millisecond, to wake one is 30 µs.
+const WAKES_PER_TURN: usize = 32;
 /// Sockets of a fan-out flushed per turn: about a millisecond.
 const FANOUT_PER_TURN: usize = 256;
 
@@ -30,6 +32,7 @@ impl Worker {
             common,
             sockets: sockets.into(),
             shards: Default::default(),
+            wake_queue: Default::default(),
             lobby: Default::default(),
             subscribers: Default::default(),
             events: Default::default(),
@@ -59,7 +62,8 @@ impl Worker {
             let is_busy = {
                 let sockets = self.sockets.borrow();
                 sockets.has_unread() || sockets.has_posted() || sockets.has_ended()
-            } || !self.events.borrow().is_empty()
+            } || !self.wake_queue.borrow().is_empty()
+                || !self.events.borrow().is_empty()
                 || !took_all_commands
                 || !saw_all_events;
             if is_busy {
@@ -99,6 +103,7 @@ impl Worker {
             if saw_all_events && let Some(mut guard) = guard {
                 guard.clear_ready();
             }
+            self.wake_some(WAKES_PER_TURN);
             self.distribute_events();
             self.sockets.borrow_mut().flush_replies();
             // Messages of shards are timed where they are handled.
@@ -129,13 +134,16 @@ impl Worker {
     }
 
     /// Takes the kernel's events and hands what was read to its owners; `false` when the kernel
-    /// may have more.
+    /// may have more. While too much waits for shards to wake, nothing is taken.
     fn read_sockets(
         self: &Rc<Self>,
         poller: &Poller,
         ready: &mut Vec<Ready>,
         messages: &mut Vec<Inbound>,
     ) -> bool {
+        if self.wake_queue.borrow().is_full() {
+            return false;
+        }
         let now = unix_ms();
         let read_at = Instant::now();
         self.sockets.borrow_mut().read_again(now, messages);
@@ -201,10 +209,7 @@ impl Worker {
         let ended = self.sockets.borrow_mut().take_ended();
         for ended in ended {
             match ended.owner {
-                Owner::Shard(index) => {
-                    self.tell(index, ShardMessage::Ended(ended.token));
-                    self.sockets.borrow_mut().told(ended.token);
-                }
+                Owner::Shard(index) => self.tell(index, ShardMessage::Ended(ended.token)),
                 Owner::Lobby => self.left_lobby(ended.token),
                 Owner::Subscriber => self.subscribers.borrow_mut().leave(ended.token),
                 Owner::Echo => drop(self.echoes.borrow_mut().remove(&ended.token)),

@@ -22,4 +22,5 @@ mod store_faults;
 mod subscriber_replay;
 mod subscribers;
 mod timers;
+mod waking;
 mod welcome;

@@ -142,6 +142,12 @@ pub(super) fn sleeping(results: &Results) -> String {
             "% of a core",
         ),
         (
+            "… of the floor, which pings as many".to_owned(),
+            None,
+            value(result, "idle_floor_cpu_percent"),
+            "% of a core",
+        ),
+        (
             format!("a broadcast that wakes {connections} connections, p50"),
             None,
             millis(wake("p50_us")),
@@ -157,6 +163,12 @@ pub(super) fn sleeping(results: &Results) -> String {
             "the next broadcast, which finds them awake, p99".to_owned(),
             None,
             millis(wake("awake_p99_us")),
+            " ms",
+        ),
+        (
+            "a broadcast of the floor to as many, after as long a rest, p99".to_owned(),
+            None,
+            millis(wake("floor_p99_us")),
             " ms",
         ),
         (
