@@ -97,6 +97,7 @@ impl Flags {
     const PEER_CLOSED: u8 = 1 << 1;
     const OWES_PONG: u8 = 1 << 2;
     const PROBES: u8 = 1 << 3;
+    const UNREAD: u8 = 1 << 6;
     const MOUNT_SHIFT: u32 = 4;
     const MOUNT: u8 = 0b11 << Self::MOUNT_SHIFT;
 
@@ -194,6 +195,15 @@ impl Slot {
 
     pub(crate) fn set_owes_pong(&mut self, on: bool) {
         self.flags.set(Flags::OWES_PONG, on);
+    }
+
+    /// Whether its socket is among those that are read on in a later turn.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.flags.has(Flags::UNREAD)
+    }
+
+    pub(crate) fn set_unread(&mut self, on: bool) {
+        self.flags.set(Flags::UNREAD, on);
     }
 
     /// Whether this is a WebSocket that a polling session may change to.

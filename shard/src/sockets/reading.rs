@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 use super::socket_io::clock;
-use super::{Inbound, Lane, READS_PER_EVENT, Said, Sockets, TICK};
+use super::{Inbound, Lane, Said, Sockets, TICK, UNREAD_PER_TURN};
 use crate::frame::Frame;
 use crate::intake::{self, Incoming, IntakeFault, Partial};
 use crate::mount::Wire;
@@ -25,59 +25,53 @@ pub(super) enum Flow {
 }
 
 impl Sockets {
-    /// Reads a ready socket; messages for owners go to `inbox`. What is left unread for the sake
-    /// of the others is read by [`Sockets::read_again`].
+    /// Reads a ready socket; messages for owners go to `inbox`. One that has more than its share is
+    /// read on by [`Sockets::read_again`], and not before.
     pub fn read(&mut self, token: SlotToken, now: u64, inbox: &mut Vec<Inbound>) {
-        if self
-            .table
-            .get(token)
-            .is_some_and(|slot| slot.session().is_some())
-        {
+        let Some(slot) = self.table.get(token).filter(|slot| !slot.is_unread()) else {
+            return;
+        };
+        if slot.session().is_some() {
             return self.read_polling(token, now, inbox);
         }
-        if self
-            .table
-            .get(token)
-            .is_some_and(|slot| slot.partial.is_some())
-        {
+        if slot.partial.is_some() {
             self.feed(token, 0, now, inbox);
         }
-        for _ in 0..READS_PER_EVENT {
+        let received = loop {
             let Some(socket) = self.table.get(token).and_then(|slot| slot.socket.as_ref()) else {
                 return;
             };
             match rustix::net::recv(socket, &mut self.scratch[..], RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return self.peer_gone(token),
-                Ok((count, _)) => {
-                    self.io.bytes_in += count as u64;
-                    self.feed(token, count, now, inbox);
-                    if count < self.scratch.len() {
-                        // A short read means drained; the next edge reports what comes later.
-                        // A FIN that has come with these bytes has been reported already.
-                        if self.table.get(token).is_some_and(Slot::peer_closed) {
-                            continue;
-                        }
-                        return;
-                    }
-                }
-                Err(Errno::AGAIN) => {
-                    // A peer that has sent its FIN is read to zero, so this one took no output.
-                    if self.is_half_gone(token) {
-                        self.peer_gone(token);
-                    }
-                    return;
-                }
                 Err(Errno::INTR) => {}
-                Err(_) => return self.peer_gone(token),
+                received => break received,
             }
+        };
+        match received {
+            Ok((0, _)) => self.peer_gone(token),
+            Ok((count, _)) => {
+                self.io.bytes_in += count as u64;
+                self.feed(token, count, now, inbox);
+                // A short read means drained; the next edge reports what comes later. A FIN that has
+                // come with these bytes has been reported already.
+                let is_short = count < self.scratch.len();
+                if !is_short || self.table.get(token).is_some_and(Slot::peer_closed) {
+                    self.read_later(token);
+                }
+            }
+            // A peer that has sent its FIN is read to zero, so this one took no output.
+            Err(Errno::AGAIN) if self.is_half_gone(token) => self.peer_gone(token),
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.peer_gone(token),
         }
-        self.read_later(token);
     }
 
-    /// Has a socket read before the next wait, once.
+    /// Has a socket read before the next wait, when it is its turn.
     pub fn read_later(&mut self, token: SlotToken) {
-        if !self.again.contains(&token) {
-            self.again.push(token);
+        if let Some(slot) = self.table.get_mut(token)
+            && !slot.is_unread()
+        {
+            slot.set_unread(true);
+            self.unread.push_back(token);
         }
     }
 
@@ -89,12 +83,18 @@ impl Sockets {
 
     /// Whether some sockets are not read to their end.
     pub fn has_unread(&self) -> bool {
-        !self.again.is_empty()
+        !self.unread.is_empty()
     }
 
-    /// Goes on reading where [`Sockets::read`] stopped.
+    /// Goes on reading where [`Sockets::read`] stopped, some sockets in each turn.
     pub fn read_again(&mut self, now: u64, inbox: &mut Vec<Inbound>) {
-        for token in std::mem::take(&mut self.again) {
+        for _ in 0..self.unread.len().min(UNREAD_PER_TURN) {
+            let Some(token) = self.unread.pop_front() else {
+                return;
+            };
+            if let Some(slot) = self.table.get_mut(token) {
+                slot.set_unread(false);
+            }
             self.read(token, now, inbox);
         }
     }

@@ -269,3 +269,30 @@ async fn one_that_always_has_more_to_read_starves_nobody() {
         assert_eq!(greedy.event().await.0, "error");
     }
 }
+
+#[actix_rt::test]
+async fn who_says_little_does_not_wait_until_all_that_others_flood_with_is_read() {
+    const FLOODERS: usize = 50;
+    let server = Server::start();
+    let mut flooders = Vec::new();
+    for number in 0..FLOODERS {
+        let who = Who::user(&format!("flooder-{}", number / 10));
+        flooders.push(server.connect(who).await.0);
+    }
+    let (mut alice, _) = server.connect(Who::user("alice")).await;
+    let pings = frame(0x89, &[b'p'; 125]).repeat(1_000);
+    for flooder in &mut flooders {
+        assert_eq!(flooder.write_much(&pings), pings.len());
+    }
+    alice.write_now(&frame(0x81, br#"{"event":"ping"}"#));
+    assert_eq!(alice.event().await.0, "pong");
+    let read = server.report().await.io.frames_in as usize;
+    assert!(
+        read < FLOODERS * 1_000 / 2,
+        "{read} frames were read before hers was answered"
+    );
+    until("all of it is read", || async {
+        server.report().await.io.frames_in as usize == FLOODERS * 1_000 + 1
+    })
+    .await;
+}
