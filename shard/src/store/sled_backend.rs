@@ -1,6 +1,8 @@
 //! sled as the store's backend.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -18,8 +20,9 @@ const SEGMENT_BYTES: usize = 64 * 1024;
 ///
 /// After an I/O error sled refuses to write until it is opened again, and on a full disk it cannot
 /// be opened. So it is closed when that happens, and opened by the next write that succeeds; what
-/// it held is in memory meanwhile, so that shards can wake. The lock is taken to wake a shard and
-/// to store, never to deliver.
+/// it held is in memory meanwhile, so that shards can wake, and is written again where it is missing
+/// then. A full disk may leave files that sled calls damaged: they are set aside for new ones. The
+/// lock is taken to wake a shard and to store, never to deliver.
 #[derive(Debug)]
 pub struct SledBackend {
     folder: PathBuf,
@@ -30,8 +33,14 @@ pub struct SledBackend {
 #[derive(Debug)]
 enum State {
     Open(Trees),
-    /// The attachments that were readable at the error.
-    Closed(BTreeMap<Vec<u8>, Vec<u8>>),
+    Closed(Kept),
+}
+
+/// What was readable at the error.
+#[derive(Debug)]
+struct Kept {
+    attachments: BTreeMap<Vec<u8>, Vec<u8>>,
+    tiers: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +56,7 @@ impl SledBackend {
     /// # Errors
     /// When the folder is not writable, in use by another process, or damaged.
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let trees = open(folder, cache_bytes)?;
+        let trees = open(folder, cache_bytes).map_err(|err| explain(&err, folder))?;
         Ok(Self {
             folder: folder.to_owned(),
             cache_bytes,
@@ -61,16 +70,67 @@ impl SledBackend {
             return Ok(trees.clone());
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(trees) = &*state {
-            return Ok(trees.clone());
+        let kept = match &*state {
+            State::Open(trees) => return Ok(trees.clone()),
+            State::Closed(kept) => kept,
+        };
+        // sled panics on some damaged files.
+        let reopened = catch_unwind(AssertUnwindSafe(|| self.reopen(kept)));
+        let trees = match reopened {
+            Ok(Ok(trees)) => Ok(trees),
+            Ok(Err(err)) if !is_damage(&err) => Err(err),
+            Ok(Err(_)) | Err(_) => {
+                self.set_aside()?;
+                self.reopen(kept)
+            }
         }
-        let trees = open(&self.folder, self.cache_bytes)?;
+        .map_err(|err| explain(&err, &self.folder))?;
         *state = State::Open(trees.clone());
         Ok(trees)
     }
 
+    /// Opens the database and writes what it should hold and does not.
+    fn reopen(&self, kept: &Kept) -> sled::Result<Trees> {
+        let trees = open(&self.folder, self.cache_bytes)?;
+        for (tree, kept) in [
+            (&trees.attachments, &kept.attachments),
+            (&trees.tiers, &kept.tiers),
+        ] {
+            for (key, value) in kept {
+                if tree.get(key)?.as_deref() != Some(value) {
+                    tree.insert(key, value.as_slice())?;
+                }
+            }
+        }
+        trees.db.flush()?;
+        Ok(trees)
+    }
+
+    /// Makes room for a new database where the old one is damaged.
+    fn set_aside(&self) -> Result<(), StoreError> {
+        let mut aside = self.folder.clone().into_os_string();
+        aside.push(".damaged");
+        let aside = PathBuf::from(aside);
+        let moved = match std::fs::remove_dir_all(&aside) {
+            Err(err) if err.kind() != ErrorKind::NotFound => Err(err),
+            _ => std::fs::rename(&self.folder, &aside),
+        };
+        let (folder, aside) = (self.folder.display(), aside.display());
+        moved.map_err(|err| {
+            StoreError::new(format!(
+                "the store in {folder} is damaged and cannot be moved to {aside}: {err}; check \
+                 permissions"
+            ))
+        })?;
+        tracing::error!(
+            "the store in {folder} is damaged; what it held is written to a new one. The old one is \
+             {aside} and can be deleted"
+        );
+        Ok(())
+    }
+
     /// Closes the database after an error. It can still read what it has not to write for.
-    fn failed(&self, err: &sled::Error) -> StoreError {
+    pub(super) fn failed(&self, err: &sled::Error) -> StoreError {
         let open = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(trees) => Some(trees.clone()),
             State::Closed(_) => None,
@@ -78,7 +138,10 @@ impl SledBackend {
         if let Some(trees) = open {
             // Read before the lock is taken, and closed after it is given back: workers that wake
             // shards wait for it.
-            let kept = readable(&trees.attachments);
+            let kept = Kept {
+                attachments: readable(&trees.attachments),
+                tiers: readable(&trees.tiers),
+            };
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             let before = std::mem::replace(&mut *state, State::Closed(kept));
             if let State::Closed(kept) = before {
@@ -112,7 +175,7 @@ impl Backend for SledBackend {
         let trees = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(trees) => trees.clone(),
             State::Closed(kept) => {
-                let from_prefix = kept.range(prefix.to_vec()..);
+                let from_prefix = kept.attachments.range(prefix.to_vec()..);
                 let found = from_prefix.take_while(|(key, _)| key.starts_with(prefix));
                 return Ok(found
                     .map(|(key, value)| (key.clone(), value.clone()))
@@ -178,8 +241,7 @@ impl Backend for SledBackend {
     }
 }
 
-fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, StoreError> {
-    let explain = |err| explain(&err, folder);
+fn open(folder: &Path, cache_bytes: u64) -> sled::Result<Trees> {
     let db = sled::Config::new()
         .path(folder)
         .cache_capacity(cache_bytes)
@@ -187,23 +249,30 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, StoreError> {
         .segment_size(SEGMENT_BYTES)
         // Durability comes from the flush after each group, not from a timer.
         .flush_every_ms(None)
-        .open()
-        .map_err(explain)?;
-    let attachments = db.open_tree("attachments").map_err(explain)?;
-    let tiers = db.open_tree("tiers").map_err(explain)?;
+        .open()?;
+    let attachments = db.open_tree("attachments")?;
+    let tiers = db.open_tree("tiers")?;
     // The first write sets up 2 MB of buffers and page table, and shows a disk that cannot be
     // written to: both belong to the start.
-    let probe = || {
-        attachments.insert(PROBE, &[0])?;
-        attachments.remove(PROBE)?;
-        db.flush()
-    };
-    probe().map_err(explain)?;
+    attachments.insert(PROBE, &[0])?;
+    attachments.remove(PROBE)?;
+    db.flush()?;
     Ok(Trees {
         db,
         attachments,
         tiers,
     })
+}
+
+/// Whether a database cannot be opened because of what is in its files.
+fn is_damage(err: &sled::Error) -> bool {
+    match err {
+        sled::Error::Io(err) => matches!(
+            err.kind(),
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+        ),
+        _ => true,
+    }
 }
 
 fn explain(err: &sled::Error, folder: &Path) -> StoreError {
