@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::message::ShardMessage;
 
 /// Bytes that may wait before a worker stops reading its sockets; the kernel keeps the rest.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 8 << 20;
 /// Places that are kept when nothing waits.
 const KEPT_PLACES: usize = 1024;
 
@@ -94,7 +94,7 @@ mod tests {
             queue.push(0, inbound("x".repeat(1 << 20)));
             taken += 1;
         }
-        assert_eq!(taken, 16);
+        assert_eq!(taken, 8);
         queue.pop();
         assert!(!queue.is_full());
     }
