@@ -15,8 +15,9 @@ use crate::failure::Failure;
 use crate::token::Token;
 use crate::trial::{Api, Checks, Launch, Raw, TrialServer, broken, eventually};
 
-/// The shell line that gives the server a small disk of its own, which is gone with it.
-const ON_A_SMALL_DISK: &str = r#"data="$0"; export data; exec unshare --mount sh -c 'mkdir -p "$data" && mount -t tmpfs -o size=12m tmpfs "$data" && exec "$0" "$@"' "$@""#;
+/// The shell line that gives the server a small disk of its own, which is gone with it. The writes
+/// of 30 rounds take a third of it.
+const ON_A_SMALL_DISK: &str = r#"data="$0"; export data; exec unshare --mount sh -c 'mkdir -p "$data" && mount -t tmpfs -o size=32m tmpfs "$data" && exec "$0" "$@"' "$@""#;
 /// Users whose shards fall asleep and wake all the time.
 const USERS: usize = 30;
 /// How long the server may take to say that its disk is full, and to recover.

@@ -1,10 +1,9 @@
 //! Many who wake at once: in which order, and beside those who are awake.
 
-use dormouse_shard::settings::ShardSettings;
 use serde_json::json;
 
 use crate::support::client::frame;
-use crate::support::clock::until;
+use crate::support::clock::{breathe, until};
 use crate::support::server::{Server, Who};
 use crate::support::{Client, Seen};
 
@@ -67,9 +66,13 @@ async fn what_comes_later_stays_behind_what_waits_for_the_shard_to_wake() {
         client.write_now(&message("woken"));
     }
     alice.write_now(&broadcast("first"));
+    // All of it is read, and a third of the crowd is awake.
+    breathe(3).await;
     // Her shard wakes for another connection of hers, while her message still waits.
-    let (mut tablet, _) = server.connect(Who::user("alice")).await;
+    let (mut tablet, _) = server.arrive(Who::user("alice"), &[]);
     alice.write_now(&broadcast("second"));
+    tablet.accepted().await;
+    assert_eq!(tablet.event().await.0, "connected");
     for client in [&mut phone, &mut tablet] {
         for expected in ["first", "second"] {
             assert_eq!(client.event().await, ("broadcast".into(), json!(expected)));
@@ -104,7 +107,7 @@ async fn the_message_of_one_who_leaves_before_the_shard_wakes_is_delivered() {
 #[actix_rt::test]
 async fn more_than_may_wait_is_left_to_the_kernel_and_not_lost() {
     let server = Server::start();
-    let padding = "x".repeat(ShardSettings::default().message_bytes - 100);
+    let padding = "x".repeat(64 << 10);
     let mut crowd = crowd(&server).await;
     crowd.truncate(CROWD / 2);
     server.put_to_sleep().await;
