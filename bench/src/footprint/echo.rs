@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::connecting::IN_FLIGHT;
 use super::dialect::{Dialect, Heard};
 use super::generator::{Ears, Generator, Reply};
 use super::meter::{Cost, Meter};
@@ -22,13 +23,13 @@ pub(super) fn measure(generator: &mut Generator, pings: u64) -> Result<Cost, Tro
     meter.stop(generator, count, Some(latency))
 }
 
-/// Exchanges one ping and one pong on every connection.
+/// Opens `count` more connections, and exchanges one ping and one pong on every one that is open.
 ///
 /// # Errors
-/// As [`measure`].
-pub(super) fn once_on_each(generator: &mut Generator) -> Result<(), Trouble> {
-    let connections = generator.opened() as u64;
-    exchange(generator, connections).map(drop)
+/// As [`measure`], and of the first connection that fails.
+pub(super) fn open_and_ping(generator: &mut Generator, count: usize) -> Result<(), Trouble> {
+    generator.open(count, IN_FLIGHT)?;
+    exchange(generator, generator.opened() as u64).map(drop)
 }
 
 fn exchange(generator: &mut Generator, pings: u64) -> Result<(u64, Trend), Trouble> {

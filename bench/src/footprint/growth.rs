@@ -68,8 +68,7 @@ pub(super) fn measure(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<GrowthStep>, Trouble> {
     let mut generator = Generator::new(subject, patience)?;
-    generator.open(WARM_UP, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, WARM_UP)?;
     fan_out::once_to_each_account(&mut generator)?;
     generator.close(IN_FLIGHT)?;
     generator.rest(plan.settle)?;

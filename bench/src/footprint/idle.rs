@@ -65,8 +65,7 @@ pub(super) fn measure(
     window: Duration,
 ) -> Result<IdleFigures, Trouble> {
     let mut generator = Generator::new(subject, patience)?;
-    generator.open(connections, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, connections)?;
     all_asleep(&mut generator, &plan.admin, plan.timeout)?;
     generator.rest(plan.settle)?;
     let (cost, protocol_pings) = leave_alone(&mut generator, window)?;
@@ -95,8 +94,7 @@ pub(super) fn measure_floor(
     window: Duration,
 ) -> Result<f64, Trouble> {
     let mut generator = Generator::new(floor, patience)?;
-    generator.open(connections, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, connections)?;
     generator.rest(plan.settle)?;
     let (cost, _) = leave_alone(&mut generator, window)?;
     generator.close(IN_FLIGHT)?;

@@ -72,16 +72,14 @@ pub(super) fn measure(
     plan: &MemoryPlan,
 ) -> Result<MemoryFigures, Trouble> {
     let mut generator = Generator::new(subject, patience)?;
-    generator.open(WARM_UP, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, WARM_UP)?;
     fan_out::once_to_each_account(&mut generator)?;
     generator.close(IN_FLIGHT)?;
     generator.rest(plan.settle)?;
 
     let before = procfs::memory(subject.pid)?;
     let kernel_before = procfs::kernel_memory()?;
-    generator.open(plan.connections, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, plan.connections)?;
     fan_out::once_to_each_account(&mut generator)?;
     generator.rest(plan.settle)?;
     let awake = procfs::memory(subject.pid)?;

@@ -119,8 +119,7 @@ pub(super) fn measure(
     rounds: usize,
 ) -> Result<WakeFigures, Trouble> {
     let mut generator = Generator::for_first_account(subject, patience)?;
-    generator.open(connections, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, connections)?;
     let mut floor = match floor {
         Some(floor) => {
             let mut generator = Generator::for_first_account(floor, patience)?;
@@ -169,8 +168,7 @@ pub(super) fn rush(
 ) -> Result<RushFigures, Trouble> {
     let mut generator = Generator::new(subject, patience)?;
     let all = users + OTHERS;
-    generator.open(all, IN_FLIGHT)?;
-    echo::once_on_each(&mut generator)?;
+    echo::open_and_ping(&mut generator, all)?;
     let mut measured = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         all_asleep(&mut generator, &plan.admin, plan.timeout)?;
